@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One command, several places: the first word says which of them runs.
+
+Imports happen only once it is known what runs (the one exception to "no late imports", ADR 0001), so that the CLI on a
+laptop needs no server libraries, and the plane none of the CLI's.
+"""
+
+import importlib
+import sys
+
+PLACES = {
+    "init": "checkvalve.server.main",
+    "serve": "checkvalve.server.main",
+    "reset-password": "checkvalve.server.main",
+    "demo": "checkvalve.demo.main",
+}
+EXTRAS = {"checkvalve.server.main": "server", "checkvalve.demo.main": "server,cli", "checkvalve.cli.main": "cli"}
+
+
+def main() -> None:
+    """Run `checkvalve ...`."""
+    words = sys.argv[1:]
+    place = PLACES.get(words[0], "checkvalve.cli.main") if words else "checkvalve.cli.main"
+    try:
+        module = importlib.import_module(place)
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("checkvalve"):
+            raise
+        sys.exit(f"checkvalve: {error.name} is not installed here; run: pip install 'checkvalve[{EXTRAS[place]}]'")
+    sys.exit(module.run(words))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all tests share: a database on each engine, and a clock that stands where a test puts it."""
+
+import itertools
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from checkvalve import clock, ids
+from checkvalve.server.db import migrate
+from checkvalve.server.db.database import Database
+from tests.parts import postgres
+
+settings.register_profile("checkvalve", deadline=None)
+settings.load_profile("checkvalve")
+
+NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """Return the moment at which most tests play."""
+    return NOON
+
+
+@pytest.fixture
+def new_id() -> Callable[[], str]:
+    """Return a maker of ids that differ and are ordered, from no clock and no entropy."""
+    numbers = itertools.count(1)
+    return lambda: ids.encode(1_793_707_200_000, next(numbers).to_bytes(10))
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """Start one PostgreSQL for all tests of this process, with a migrated database to copy from."""
+    # Not below pytest's own directory: that is for its owner only, and the server runs as another account.
+    directory = Path(tempfile.mkdtemp(prefix="checkvalve-pg-"))
+    cluster = postgres.start(directory)
+    cluster.sql("CREATE DATABASE migrated")
+    database = Database.open(cluster.url("migrated"), Path("/"))
+    migrate.upgrade(database)
+    database.close()
+    yield cluster
+    cluster.stop()
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real_parts)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Return the address of an empty, migrated database: every test that asks runs once on each engine."""
+    if request.param == "sqlite":
+        path = tmp_path / "checkvalve.sqlite"
+        database = Database.open(f"sqlite:{path}", tmp_path)
+        migrate.upgrade(database)
+        database.close()
+        yield f"sqlite:{path}"
+        return
+    cluster: postgres.Cluster = request.getfixturevalue("cluster")
+    name = f"test_{abs(hash(request.node.nodeid)) % 10**12}"
+    cluster.sql(f"CREATE DATABASE {name} TEMPLATE migrated")
+    yield cluster.url(name)
+    cluster.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    """Return an open database, on each engine."""
+    database = Database.open(database_url, tmp_path)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def wait_until() -> Callable[[Callable[[], bool]], None]:
+    """Return a wait for a condition that another process brings about, at most 20 seconds."""
+
+    def wait(condition: Callable[[], bool]) -> None:
+        deadline = clock.monotonic() + 20
+        while not condition():
+            assert clock.monotonic() < deadline, "the condition did not come about in 20 seconds"
+            threading.Event().wait(0.02)
+
+    return wait

@@ -1,0 +1,34 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Puts the real parts that the tests use in place: as root on Debian it says what it installs and installs it;
+# elsewhere it says loudly what is missing, and the tests that need it are skipped (in CI they fail).
+set -eu
+
+missing=""
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "tests: installing from Debian:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    # The tests start servers of their own; Debian's default cluster would only take a port and memory.
+    case "$missing" in *postgresql*)
+        if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+            mkdir -p /etc/postgresql-common
+            echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+        fi ;;
+    esac
+    # shellcheck disable=SC2086 # one word a package
+    if { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null; }; then
+        exit 0
+    fi
+    echo "tests: apt-get could not install:$missing" >&2
+fi
+
+echo "tests: ============================================================" >&2
+echo "tests: MISSING:$missing" >&2
+echo "tests: What needs it is SKIPPED. To have it: sudo apt-get install$missing" >&2
+echo "tests: ============================================================" >&2
+[ "${CHECKVALVE_REQUIRE_PARTS:-}" != 1 ] || exit 1
