@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of every act. Lowest of the rooms, because all of them write into it."""

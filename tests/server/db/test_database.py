@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transactions: each function whole or not at all, nobody told of success before the commit, both engines."""
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from checkvalve.errors import ConflictError, InvalidError, UnavailableError
+from checkvalve.server.db import migrate, schema
+from checkvalve.server.db.database import Database, Tx
+from tests.conftest import NOON
+
+
+def _add(tx: Tx, number: int) -> int:
+    tx.run(
+        sa.insert(schema.scopes).values(
+            id=f"{number:026}", path=f"/{number}/", parent="/", kind="site", name="x", folded=f"{number}", made_at=NOON
+        )
+    )
+    return number
+
+
+def _count(tx: Tx) -> int:
+    count = tx.scalar(sa.select(sa.func.count()).select_from(schema.scopes))
+    assert isinstance(count, int)
+    return count
+
+
+def _add_and_fail(tx: Tx, number: int) -> None:
+    _add(tx, number)
+    raise ConflictError("test.no", "No.")
+
+
+def test_what_a_function_raises_undoes_it_alone(database: Database) -> None:
+    async def all_at_once() -> list[object]:
+        tasks = [database.write("add", _add if number % 3 else _add_and_fail, number) for number in range(60)]
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    results = asyncio.run(all_at_once())
+    assert [n for n in range(60) if isinstance(results[n], ConflictError)] == list(range(0, 60, 3))
+    assert database.read_now("count", _count) == 40
+
+
+def test_a_read_cannot_write(database: Database) -> None:
+    with pytest.raises(Exception, match=r"(?i)read-?only|unavailable"):
+        database.read_now("add", _add, 1)
+    assert database.read_now("count", _count) == 0
+
+
+def test_a_read_sees_one_snapshot(database: Database) -> None:
+    first_done, second_may = threading.Event(), threading.Event()
+
+    def twice(tx: Tx) -> tuple[int, int]:
+        before = _count(tx)
+        first_done.set()
+        assert second_may.wait(10)
+        return before, _count(tx)
+
+    with ThreadPoolExecutor() as pool:
+        reading = pool.submit(database.read_now, "twice", twice)
+        assert first_done.wait(10)
+        database.write_now("add", _add, 1)
+        second_may.set()
+        assert reading.result() == (0, 0)
+    assert database.read_now("count", _count) == 1
+
+
+def test_read_modify_write_from_many_threads_loses_nothing(database: Database) -> None:
+    database.write_now("add", _add, 0)
+
+    def longer(tx: Tx) -> None:
+        name = tx.scalar(sa.select(schema.scopes.c.name))
+        tx.run(sa.update(schema.scopes).values(name=f"{name}x"))
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(database.write_now, "longer", longer) for _ in range(40)]:
+            future.result()
+    assert database.read_now("name", lambda tx: tx.scalar(sa.select(schema.scopes.c.name))) == "x" * 41
+
+
+def test_the_migrated_database_is_what_the_schema_says(database: Database) -> None:
+    def differences(connection: sa.Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), schema.metadata))
+
+    assert database.on_connection(differences) == []
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    database.write_now("add", _add, 1)
+    migrate.upgrade(database)
+    assert database.read_now("count", _count) == 1
+
+
+def test_a_database_of_a_later_release_is_refused(database: Database) -> None:
+    database.write_now("later", lambda tx: tx.run(sa.text("UPDATE alembic_version SET version_num = '9999'")))
+    with pytest.raises(ConflictError) as caught:
+        migrate.upgrade(database)
+    assert caught.value.code == "database.newer"
+
+
+def test_every_table_has_an_owner() -> None:
+    assert set(schema.OWNERS) == set(schema.metadata.tables)
+
+
+def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    database = Database.open("sqlite:", tmp_path)
+    database.on_connection(lambda connection: connection.exec_driver_sql("CREATE TABLE votes (broken)"))
+    with pytest.raises(Exception, match="votes"):
+        migrate.upgrade(database)
+    names = database.on_connection(lambda connection: sa.inspect(connection).get_table_names())
+    database.close()
+    assert names == ["votes"]
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "file.db", "", "postgres//x"])
+def test_an_address_that_is_no_database_is_named(url: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidError) as caught:
+        Database.open(url, tmp_path)
+    assert caught.value.code == "settings.database"
+
+
+def test_a_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError):
+        Database.open(f"postgresql://nobody@/none?host={tmp_path}", tmp_path)
+
+
+def test_after_close_writes_are_refused_and_accepted_ones_are_kept(tmp_path: Path) -> None:
+    database = Database.open("sqlite:", tmp_path)
+    migrate.upgrade(database)
+    futures = [database._engine.write(lambda c, n=n: _add(Tx(c), n)) for n in range(200)]  # type: ignore[misc]
+    database.close()
+    with pytest.raises(UnavailableError):
+        database.write_now("add", _add, 500)
+    assert [future.result() for future in futures] == list(range(200))
+    assert sqlite3.connect(tmp_path / "checkvalve.sqlite").execute("select count(*) from scopes").fetchone() == (200,)
+
+
+def test_a_full_disk_refuses_and_keeps_what_was_committed(tmp_path: Path) -> None:
+    database = Database.open("sqlite:", tmp_path)
+    migrate.upgrade(database)
+    database.write_now("add", _add, 1)
+    pages = database.on_connection(lambda connection: connection.exec_driver_sql("PRAGMA page_count").scalar())
+    database.on_connection(lambda connection: connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}").scalar())
+
+    def large(tx: Tx) -> None:
+        for number in range(10, 2000):
+            _add(tx, number)
+
+    with pytest.raises(UnavailableError) as caught:
+        database.write_now("large", large)
+    assert caught.value.code == "database.unavailable"
+    assert database.read_now("count", _count) == 1
+    database.on_connection(lambda connection: connection.exec_driver_sql("PRAGMA max_page_count = 100000").scalar())
+    assert database.write_now("add", _add, 2) == 2
+    database.close()
+
+
+_KILLED = """
+import sys, asyncio
+from pathlib import Path
+from checkvalve.server.db.database import Database
+from tests.server.db.test_database import _add
+database = Database.open("sqlite:", Path(sys.argv[1]))
+async def main():
+    async def one(start):
+        for number in range(start, 10**9, 8):
+            await database.write("add", _add, number)
+            print(number, flush=True)
+    await asyncio.gather(*(one(start) for start in range(8)))
+asyncio.run(main())
+"""
+
+
+def test_whatever_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    database = Database.open("sqlite:", tmp_path)
+    migrate.upgrade(database)
+    database.close()
+    root = Path(__file__).parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as child:
+        assert child.stdout is not None
+        told = [int(child.stdout.readline()) for _ in range(300)]
+        child.kill()
+        told += [int(line) for line in child.stdout.read().splitlines() if line]
+    rows = (
+        sqlite3.connect(tmp_path / "checkvalve.sqlite").execute("select cast(folded as integer) from scopes").fetchall()
+    )
+    assert set(told) <= {row[0] for row in rows}
