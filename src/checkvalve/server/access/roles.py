@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which roles exist from the first day? Seven, as data. Custom ones will be rows beside them.
+
+No role holds both `access.manage` and `approval.vote`: whoever hands out rights does not approve changes (tested).
+"""
+
+from checkvalve.server.access.model import Permission, Role
+
+_LOOK = frozenset({Permission.SCOPE_READ, Permission.ROLLOUT_READ, Permission.APPROVAL_READ})
+
+_ALL = (
+    Role("viewer", "Sees sites, devices and rollouts.", _LOOK),
+    Role("operator", "Drafts and starts rollouts.", _LOOK | {Permission.ROLLOUT_DRAFT, Permission.ROLLOUT_START}),
+    Role(
+        "release-manager",
+        "Prepares releases and drafts rollouts; does not start them.",
+        _LOOK | {Permission.ROLLOUT_DRAFT},
+    ),
+    Role(
+        "access-approver",
+        "Approves or rejects what others ask for.",
+        _LOOK | {Permission.APPROVAL_VOTE, Permission.ACCESS_READ, Permission.PERSON_READ},
+    ),
+    Role(
+        "security-analyst", "Reads the record beside the fleet, and follows exposure.", _LOOK | {Permission.AUDIT_READ}
+    ),
+    Role(
+        "auditor",
+        "Reads everything, the record and all rights included; changes nothing.",
+        _LOOK | {Permission.AUDIT_READ, Permission.ACCESS_READ, Permission.PERSON_READ},
+    ),
+    Role(
+        "platform-admin",
+        "Keeps the tree of sites, people and their roles; approves and starts nothing.",
+        _LOOK
+        | {
+            Permission.SCOPE_MANAGE,
+            Permission.PERSON_READ,
+            Permission.PERSON_MANAGE,
+            Permission.ACCESS_READ,
+            Permission.ACCESS_MANAGE,
+            Permission.AUDIT_READ,
+        },
+    ),
+)
+
+BUILT_IN: dict[str, Role] = {role.name: role for role in _ALL}
+ADMINISTRATOR = "platform-admin"
