@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Is this intent well formed, and what are the bytes that people approve?
+
+Rules: 1. a release is named with its digest, so that it is one thing for ever; 2. texts hold no control or format
+characters, which could make a line read differently from what it is; 3. equal intents have equal bytes (RFC 8785);
+4. the digest covers the bytes, the rollout and its scope, so that an approval is good for no other.
+"""
+
+import re
+import unicodedata
+
+from checkvalve import canonical
+from checkvalve.canonical import Json
+from checkvalve.crypto import digests
+from checkvalve.errors import InvalidError
+from checkvalve.ids import RolloutId
+from checkvalve.server.rollouts.model import INTENT_VERSION, Intent
+
+LONGEST_NAME = 100
+LONGEST_SELECTOR = 1_000
+LONGEST_CHANGE = 100
+LONGEST_NOTE = 2_000
+APPROVALS = (0, 1, 2)
+
+_RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}@sha256:[0-9a-f]{64}")
+
+
+def compose(intent: Intent) -> bytes:
+    """Return the canonical bytes of `intent`, its texts in NFC and without blanks at their ends.
+
+    Raises `InvalidError`: `rollout.release`, `rollout.selector`, `rollout.approvals`, `rollout.change`, `rollout.note`.
+    """
+    release = intent.release.strip()
+    if _RELEASE.fullmatch(release) is None:
+        raise InvalidError(
+            "rollout.release",
+            "A release is named as name@sha256: and 64 hex digits in lower case.",
+            "Copy the release's full name, with its digest.",
+        )
+    # `True == 1`, and would be other bytes for the same intent.
+    if isinstance(intent.approvals, bool) or intent.approvals not in APPROVALS:
+        raise InvalidError("rollout.approvals", "A rollout takes 0, 1 or 2 approvals.", "Choose one of these.")
+    selector = _text("selector", intent.selector, LONGEST_SELECTOR)
+    if not selector:
+        raise InvalidError("rollout.selector", "A rollout says for which devices it is.", "Give a selector.")
+    return canonical.dumps(
+        {
+            "approvals": intent.approvals,
+            "change": _text("change", intent.change, LONGEST_CHANGE),
+            "note": _text("note", intent.note, LONGEST_NOTE),
+            "release": release,
+            "selector": selector,
+            "v": INTENT_VERSION,
+        }
+    )
+
+
+def digest(rollout_id: RolloutId, scope: str, data: bytes) -> str:
+    """Return the SHA-256, in hex, of what is approved: this intent, as this rollout, in this scope."""
+    what: dict[str, Json] = {
+        "intent": digests.sha256_hex(data),
+        "rollout": rollout_id,
+        "scope": scope,
+        "v": INTENT_VERSION,
+    }
+    return digests.sha256_hex(canonical.dumps(what))
+
+
+def name(text: str) -> str:
+    """Return a rollout's name as it is kept; `InvalidError` (`rollout.name`)."""
+    tidy = _text("name", text, LONGEST_NAME)
+    if not tidy:
+        raise InvalidError("rollout.name", "A rollout has a name.", "Give one that people on site understand.")
+    return tidy
+
+
+def sentence(named: str, intent: Intent) -> str:
+    """Return what a voter is asked to approve, as a sentence; the release's digest by its first 12 digits."""
+    release = intent.release[: intent.release.index(":") + 13]
+    under = f", under {intent.change}" if intent.change else ""
+    return f"Start rollout {named!r}: {release} on {intent.selector}{under}."
+
+
+def _text(field: str, text: str, longest: int) -> str:
+    tidy = unicodedata.normalize("NFC", text).strip()
+    if len(tidy) > longest:
+        raise InvalidError(f"rollout.{field}", f"The {field} has at most {longest} characters.", "Shorten it.")
+    if any(unicodedata.category(character)[0] == "C" for character in tidy):
+        raise InvalidError(
+            f"rollout.{field}", f"The {field} holds no control characters.", "Type it anew, on one line."
+        )
+    return tidy
