@@ -95,6 +95,26 @@ def test_a_binding_holds_from_its_first_moment_until_just_before_its_end() -> No
     assert holds == [False, True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("ceiling", "scope", "reason"),
+    [
+        (Ceiling("/a/b/"), "/a/", "The token does not reach this scope."),
+        (Ceiling("/", frozenset({Permission.ROLLOUT_READ})), "/a/", "The token does not carry rollout.start."),
+        (Ceiling("/", frozenset()), "/a/", "The token does not carry rollout.start."),
+    ],
+)
+def test_a_token_that_reaches_or_carries_less_is_told_so(ceiling: Ceiling, scope: str, reason: str) -> None:
+    principal = _anna(_binding(), ceiling=ceiling)
+    assert decide(principal, Permission.ROLLOUT_START, scope, NOON, HERE).reasons == (reason,)
+    assert (
+        visible(principal, Permission.ROLLOUT_READ, NOON, HERE).prefixes
+        == {
+            "/a/b/": ("/a/b/",),
+            "/": ("/a/",) if ceiling.permissions else (),
+        }[ceiling.scope]
+    )
+
+
 def test_asked_of_the_right_itself_a_network_does_not_matter() -> None:
     binding = _binding(networks=(ip_network("192.0.2.0/24"),))
     assert decide(_anna(binding), Permission.ROLLOUT_START, "/a/", NOON, STANDING).allow

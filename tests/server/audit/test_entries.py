@@ -127,6 +127,12 @@ def test_recording_never_fails_for_what_came_from_outside(
     canonical.loads(data)
 
 
+def test_a_subject_that_no_column_can_hold_is_recorded_all_the_same(database: Database) -> None:
+    database.write_now("record", writes.record, _act(), "a.b", "login:x\0\ud800", "/", {})
+    (entry,) = database.read_now("all", queries.latest, EVERYTHING, limit=1)
+    assert entry.subject == "login:x\0?"
+
+
 def test_facts_too_large_for_an_entry_give_way_to_their_digest() -> None:
     data = compose(_act(), Kind.OUTCOME, "a.b", "s:1", "/", {"text": "x" * 100_000})
     entry = canonical.loads(data)

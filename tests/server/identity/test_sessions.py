@@ -110,6 +110,7 @@ def test_a_session_is_found_by_its_digest_and_its_entry_holds_none(database: Dat
     assert entry.facts == {
         "address": "192.0.2.7",
         "agent": "Firefox",
+        "ended": None,
         "ends_at": "2026-11-04T00:00:00.000Z",
         "person": person.id,
     }
@@ -152,6 +153,18 @@ def test_a_password_changed_since_it_was_compared_opens_no_session(database: Dat
         database.write_now("sign in", actions.sign_in, act, ground.opened(person), "d", ground.STORED)
     database.write_now("sign in", actions.sign_in, act, ground.opened(person), "d", "another")
     assert _found(database, "d") is not None
+
+
+def test_signing_in_ends_the_session_the_browser_had_whoever_it_was_in_the_same_act(database: Database) -> None:
+    anna, bo = ground.added(database, "anna"), ground.added(database, "bo")
+    earlier = ground.signed_in(database, anna, "d1")
+    other = ground.signed_in(database, anna, "d2")
+    act = ground.act(ground.as_actor(bo), NOON)
+    session = ground.opened(bo, NOON)
+    database.write_now("sign in", actions.sign_in, act, session, "d3", None, "d1")
+    assert (_found(database, "d1"), _found(database, "d2")) == (None, other)
+    entry = ground.latest(database)
+    assert (entry.id, entry.facts["ended"]) == (act.id, earlier.id)
 
 
 def test_disabling_ends_all_sessions_of_that_person_only(database: Database) -> None:

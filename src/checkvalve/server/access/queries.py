@@ -11,7 +11,7 @@ from checkvalve.ids import BindingId, PersonId, ScopeId
 from checkvalve.server.access import roles
 from checkvalve.server.access.model import ROOT, Binding, Ceiling, Origin, Principal, Scope, ScopeKind, Visibility
 from checkvalve.server.db.database import Row, Tx
-from checkvalve.server.db.schema import bindings, people, scopes
+from checkvalve.server.db.schema import bindings, entries, people, scopes
 
 Predicate = sa.ColumnElement[bool]
 
@@ -39,6 +39,16 @@ def within(column: sa.ColumnElement[str], visibility: Visibility) -> Predicate:
         return sa.true()
     ranges = [sa.and_(column >= path, column < path[:-1] + "0") for path in visibility.prefixes]
     return sa.or_(sa.false(), *ranges)
+
+
+def entries_within(seen: Visibility) -> Predicate:
+    """Return `the entry lies where it may be seen`, for the record, which knows of no rights."""
+    return within(entries.c.scope, seen)
+
+
+def people_within(seen: Visibility) -> Predicate:
+    """Return `the person is at home where they may be seen`, for `identity`, which knows of no rights."""
+    return within(people.c.home, seen)
 
 
 def principal(tx: Tx, person: PersonId, ceiling: Ceiling | None = None) -> Principal:

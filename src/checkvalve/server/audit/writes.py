@@ -38,9 +38,14 @@ def record(
         "kind": kind.value,
         "action": action,
         "actor": act.actor.id,
-        "subject": subject,
-        "scope": scope,
+        "subject": _findable(subject),
+        "scope": _findable(scope),
         "bytes": data,
         "leaf_hash": merkle.leaf_hash(data),
     }
     tx.run(_APPEND, values)
+
+
+def _findable(text: str) -> str:
+    """Return what a column can hold on both engines: PostgreSQL takes no NUL. The entry's bytes have it as it was."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

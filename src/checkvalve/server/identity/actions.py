@@ -69,12 +69,15 @@ def set_password(tx: Tx, act: Act, person_id: PersonId, stored: str, besides: Se
     )
 
 
-def sign_in(tx: Tx, act: Act, session: Session, digest: str, verified: str | None = None) -> Session:
+def sign_in(
+    tx: Tx, act: Act, session: Session, digest: str, verified: str | None = None, before: str | None = None
+) -> Session:
     """Open a session under the digest of its secret; return it as it is kept. Ended ones of the person are forgotten.
 
-    `verified` is the stored form the password was compared with, outside this transaction. Raises `NotFoundError`
-    (`person.not_found`), `ForbiddenError` (`person.disabled`), `StaleError` (`password.changed`: the form kept now is
-    another one, so the session would outlive the change that was to end it).
+    `before` is the digest of the session that the same browser had until now, whoever's: it ends. `verified` is the
+    stored form the password was compared with, outside this transaction. Raises `NotFoundError` (`person.not_found`),
+    `ForbiddenError` (`person.disabled`), `StaleError` (`password.changed`: the form kept now is another one, so the
+    session would outlive the change that was to end it).
     """
     person = queries.person(tx, session.person)
     _enabled(person)
@@ -82,10 +85,14 @@ def sign_in(tx: Tx, act: Act, session: Session, digest: str, verified: str | Non
         raise StaleError("password.changed", "The password was changed just now.", "Sign in with the new one.")
     made = sessions.opened(session)
     writes.forget_sessions(tx, person.id, act.at)
+    earlier = queries.session(tx, before) if before else None
+    if earlier is not None:
+        writes.end_session(tx, earlier.id)
     writes.add_session(tx, made, digest)
     facts: dict[str, Json] = {
         "address": made.address,
         "agent": made.agent,
+        "ended": earlier.id if earlier else None,
         "ends_at": rfc3339(made.ends_at),
         "person": person.id,
     }

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One integer says what a program understands; both ends send theirs, and each speaks no newer than the other's."""
+
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """What one capability number added, and when it was given out. Steps are appended and never changed."""
+
+    capability: int
+    date: str
+    added: str
+
+
+HISTORY = (
+    Step(1, "2026-11-23", "The operators' API, and what a device reads of the plane and of its own certificate."),
+)
+
+CAPABILITY = HISTORY[-1].capability

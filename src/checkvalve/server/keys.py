@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plane's keys and certificates as files of one directory, readable by the plane's account only.
+
+`authority` is the device CA: it issues what devices show and what the plane's two listeners show, told apart by
+extended key usage, and its fingerprint is the pin that a person types once. Every file is written whole or not at
+all; what exists is kept, so making them may be cut short and done again.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+from checkvalve.crypto import certificates, keys
+from checkvalve.errors import InvalidError, NotFoundError
+
+AUTHORITY_YEARS = 20
+PLANE_DAYS = 730
+_BACKDATED = timedelta(days=1)  # clients whose clock is a little behind
+
+
+@dataclass(frozen=True)
+class Authority:
+    """The device CA: certificate (DER), its key, and the pin people type."""
+
+    certificate: bytes
+    key: keys.PrivateKey
+
+    @property
+    def pin(self) -> str:
+        """Return `sha256:` and 64 hex digits of the key's fingerprint."""
+        return keys.fingerprint(self.key.public_key())
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Paths of a PEM chain and its key, as TLS wants them."""
+
+    certificate: Path
+    key: Path
+
+
+def make_authority(directory: Path, plane: str, now: datetime, entropy: bytes) -> Authority:
+    """Return the authority in `directory`, made first where there is none. `entropy` are 16 bytes for its serial."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key_file, file = directory / "authority.key", directory / "authority.crt"
+    if not key_file.exists():
+        _write(key_file, keys.dump(keys.make()), 0o600)
+    key = keys.load(key_file.read_bytes())
+    if not file.exists():
+        until = now + timedelta(days=365 * AUTHORITY_YEARS)
+        name = f"{plane} device CA"
+        serial = certificates.serial(entropy)
+        der = certificates.issue_authority(key, name, not_before=now - _BACKDATED, not_after=until, serial=serial)
+        _write(file, certificates.to_pem(der), 0o644)
+    return authority(directory)
+
+
+def authority(directory: Path) -> Authority:
+    """Return the authority.
+
+    `NotFoundError` (`keys.missing`), `InvalidError` (`keys.pair`) if the two files do not belong.
+    """
+    try:
+        key = keys.load((directory / "authority.key").read_bytes())
+        der = certificates.from_pem((directory / "authority.crt").read_bytes())
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            "keys.missing", f"{error.filename} is missing.", "Restore the keys from the backup of this plane."
+        ) from error
+    if keys.spki(certificates.public_key(der)) != keys.spki(key.public_key()):
+        raise InvalidError(
+            "keys.pair", "authority.crt and authority.key do not belong together.", "Restore both from one backup."
+        )
+    return Authority(der, key)
+
+
+def plane_pair(directory: Path, of: Authority, names: tuple[str, ...], now: datetime, entropy: bytes) -> Pair:
+    """Return the listeners' certificate for `names`.
+
+    It is issued anew when the names changed or two thirds of its life are over.
+    """
+    pair = Pair(directory / "plane.crt", directory / "plane.key")
+    if not pair.key.exists():
+        _write(pair.key, keys.dump(keys.make()), 0o600)
+    key = keys.load(pair.key.read_bytes())
+    if not (pair.certificate.exists() and _still_good(pair.certificate.read_bytes(), of, key, names, now)):
+        until = now + timedelta(days=PLANE_DAYS)
+        serial = certificates.serial(entropy)
+        public = key.public_key()
+        der = certificates.issue_server(
+            of.certificate, of.key, public, names, not_before=now - _BACKDATED, not_after=until, serial=serial
+        )
+        chain = certificates.to_pem(der) + certificates.to_pem(of.certificate)
+        _write(pair.certificate, chain, 0o644)
+    return pair
+
+
+def _still_good(pem: bytes, of: Authority, key: keys.PrivateKey, names: tuple[str, ...], now: datetime) -> bool:
+    der = certificates.from_pem(pem)
+    begins, ends = certificates.validity(der)
+    return (
+        certificates.issued_by(der, of.certificate)
+        and keys.spki(certificates.public_key(der)) == keys.spki(key.public_key())
+        and {_plain(name) for name in certificates.names(der)} == {_plain(name) for name in names}
+        and begins <= now <= begins + (ends - begins) * 2 / 3
+    )
+
+
+def _plain(name: str) -> str:
+    """Return an address in its short form and a name in lower case: as a certificate gives them back."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        return name.lower()
+
+
+def _write(file: Path, data: bytes, mode: int) -> None:
+    partial = file.with_name(file.name + ".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.rename(file)
+    parent = os.open(file.parent, os.O_RDONLY)
+    os.fsync(parent)
+    os.close(parent)
