@@ -10,6 +10,7 @@ from checkvalve.server.access import roles
 from checkvalve.server.access.model import Permission
 from checkvalve.server.settings import Listener, Settings
 from checkvalve.server.web import app
+from tests.docs import commands
 from tests.docs.plane import nowhere
 
 SOURCE = Path("src/checkvalve")
@@ -45,6 +46,7 @@ def pages() -> dict[Path, str]:
         "settings.md": _settings,
         "errors.md": _errors,
         "entries.md": _entries,
+        "commands.md": lambda: commands.page(MADE),
     }
     return {FOLDER / name: page() for name, page in made.items()}
 

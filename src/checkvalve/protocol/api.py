@@ -13,13 +13,14 @@ from msgspec import Meta, Struct
 T = TypeVar("T")
 
 # No text holds NUL: PostgreSQL cannot keep it, and nobody types it.
-_TEXT = r"^[^\x00]*\Z"
+TEXT = r"^[^\x00]*\Z"
+PATH = r"^/([0-9a-z]{26}/)*\Z"
 
-Name = Annotated[str, Meta(max_length=400, pattern=_TEXT)]
-Word = Annotated[str, Meta(max_length=100, pattern=_TEXT)]
-Text = Annotated[str, Meta(max_length=2_000, pattern=_TEXT)]
-Path = Annotated[str, Meta(max_length=400, pattern=r"^/([0-9a-z]{26}/)*\Z", examples=["/"])]
-Id = Annotated[str, Meta(max_length=100, pattern=_TEXT)]
+Name = Annotated[str, Meta(max_length=400, pattern=TEXT)]
+Word = Annotated[str, Meta(max_length=100, pattern=TEXT)]
+Text = Annotated[str, Meta(max_length=2_000, pattern=TEXT)]
+Path = Annotated[str, Meta(max_length=400, pattern=PATH, examples=["/"])]
+Id = Annotated[str, Meta(max_length=100, pattern=TEXT)]
 Secret = Annotated[str, Meta(max_length=4_096, description="A password; never shown, never recorded.")]
 Moment = Annotated[datetime, Meta(tz=True)]
 Time = Annotated[str, Meta(description="RFC 3339, UTC, with milliseconds.", extra_json_schema={"format": "date-time"})]
@@ -79,6 +80,12 @@ class NewPerson(Request, frozen=True):
     name: Name
     home: Path
     password: Secret
+
+
+class PersonName(Request, frozen=True):
+    """Another name of a person; the login stays."""
+
+    name: Name
 
 
 class NewBinding(Request, frozen=True):

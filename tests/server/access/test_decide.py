@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from checkvalve.ids import BindingId, PersonId
 from checkvalve.server.access import roles
-from checkvalve.server.access.decide import decide, knows_of, visible
+from checkvalve.server.access.decide import decide, knows_of, narrowed, visible
 from checkvalve.server.access.model import STANDING, Binding, Ceiling, Context, Permission, Principal
 from tests.conftest import NOON
 from tests.server.access import worlds
@@ -134,6 +134,16 @@ def test_a_list_shows_exactly_what_the_decision_allows(
         == decide(principal, permission, scope, NOON, context).allow
     )
     assert not any(one != other and one.startswith(other) for one in prefixes for other in prefixes)
+
+
+@given(worlds.principals(), worlds.permissions, worlds.scopes, worlds.scopes, worlds.contexts)
+def test_a_list_narrowed_to_a_scope_shows_what_it_showed_there_and_nothing_else(
+    principal: Principal, permission: Permission, scope: str, place: str, context: Context
+) -> None:
+    seen = visible(principal, permission, NOON, context)
+    here = narrowed(seen, scope)
+    assert place.startswith(here.prefixes) == (place.startswith(seen.prefixes) and place.startswith(scope))
+    assert narrowed(here, scope) == here
 
 
 @given(worlds.principals(), worlds.permissions, worlds.scopes, worlds.contexts, st.data())

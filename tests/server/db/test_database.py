@@ -18,6 +18,7 @@ from checkvalve.errors import ConflictError, InvalidError, UnavailableError
 from checkvalve.server.db import migrate, schema
 from checkvalve.server.db.database import Database, Tx
 from tests.conftest import NOON
+from tests.parts import postgres
 
 
 def _add(tx: Tx, number: int) -> int:
@@ -196,3 +197,21 @@ def test_whatever_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None
         sqlite3.connect(tmp_path / "checkvalve.sqlite").execute("select cast(folded as integer) from scopes").fetchall()
     )
     assert set(told) <= {row[0] for row in rows}
+
+
+@pytest.mark.real_parts
+def test_a_postgresql_that_goes_away_is_unavailable_and_serves_again_when_it_is_back(
+    cluster: postgres.Cluster, tmp_path: Path
+) -> None:
+    cluster.sql("CREATE DATABASE away TEMPLATE migrated")
+    database = Database.open(cluster.url("away"), tmp_path)
+    database.write_now("add", _add, 1)
+    cluster.stop()
+    for attempt in (database.write_now, database.read_now):
+        with pytest.raises(UnavailableError):
+            attempt("count", _count)
+    cluster.start()
+    assert database.write_now("add", _add, 2) == 2
+    assert database.read_now("count", _count) == 2
+    database.close()
+    cluster.sql("DROP DATABASE away WITH (FORCE)")

@@ -155,8 +155,34 @@ def test_a_password_changed_since_it_was_compared_opens_no_session(database: Dat
     assert _found(database, "d") is not None
 
 
+def test_a_password_is_kept_anew_in_the_act_of_signing_in(database: Database) -> None:
+    person = ground.added(database)
+    before = len(ground.record(database))
+    act, session = ground.act(ground.as_actor(person)), ground.opened(person)
+    database.write_now("sign in", actions.sign_in, act, session, "d", ground.STORED, None, "stronger")
+    assert database.read_now("password", queries.password, person.id) == "stronger"
+    assert len(ground.record(database)) == before + 1
+    assert ground.latest(database).facts["rehashed"] is True
+    assert "stronger" not in ground.latest(database).data.decode()
+    ground.signed_in(database, person, "d2")
+    assert "rehashed" not in ground.latest(database).facts
+
+
+@pytest.mark.parametrize("verified", [ground.STORED, None])
+def test_a_password_is_not_kept_anew_in_place_of_one_that_was_not_verified(
+    database: Database, verified: str | None
+) -> None:
+    person = ground.added(database)
+    database.write_now("password", actions.set_password, ground.act(), person.id, "another")
+    act, session = ground.act(ground.as_actor(person)), ground.opened(person)
+    with pytest.raises(StaleError, match=r"^password\.changed"):
+        database.write_now("sign in", actions.sign_in, act, session, "d", verified, None, "stronger")
+    assert database.read_now("password", queries.password, person.id) == "another"
+    assert _found(database, "d") is None
+
+
 def test_signing_in_ends_the_session_the_browser_had_whoever_it_was_in_the_same_act(database: Database) -> None:
-    anna, bo = ground.added(database, "anna"), ground.added(database, "bo")
+    anna, bo = ground.added(database), ground.added(database, id=PersonId(ground.fresh()), login="bo")
     earlier = ground.signed_in(database, anna, "d1")
     other = ground.signed_in(database, anna, "d2")
     act = ground.act(ground.as_actor(bo), NOON)

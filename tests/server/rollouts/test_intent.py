@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from checkvalve import canonical
 from checkvalve.errors import InvalidError
-from checkvalve.ids import RolloutId
+from checkvalve.protocol import rollout as protocol
 from checkvalve.server.rollouts import intent as intents
 from checkvalve.server.rollouts.model import Intent
 from tests.server.rollouts.world import RELEASE
@@ -96,17 +96,18 @@ def test_different_intents_have_different_bytes(one: Intent, other: Intent) -> N
     assert same == (Intent.read(intents.compose(one)) == Intent.read(intents.compose(other)))
 
 
-def test_the_digest_is_of_this_intent_as_this_rollout_in_this_scope() -> None:
+def test_the_digest_is_of_this_intent_as_this_rollout_under_this_name_in_this_scope() -> None:
     data = intents.compose(GOOD)
-    digest = intents.digest(RolloutId("r1"), "/o/", data)
-    said = f'{{"intent":"{hashlib.sha256(data).hexdigest()}","rollout":"r1","scope":"/o/","v":1}}'
+    digest = protocol.digest("r1", "/o/", "R", data)
+    said = f'{{"intent":"{hashlib.sha256(data).hexdigest()}","name":"R","rollout":"r1","scope":"/o/","v":1}}'
     assert digest == hashlib.sha256(said.encode()).hexdigest()
     others = {
-        intents.digest(RolloutId("r2"), "/o/", data),
-        intents.digest(RolloutId("r1"), "/o/s/", data),
-        intents.digest(RolloutId("r1"), "/o/", intents.compose(replace(GOOD, note=""))),
+        protocol.digest("r2", "/o/", "R", data),
+        protocol.digest("r1", "/o/s/", "R", data),
+        protocol.digest("r1", "/o/", "S", data),
+        protocol.digest("r1", "/o/", "R", intents.compose(replace(GOOD, note=""))),
     }
-    assert len(others | {digest}) == 4
+    assert len(others | {digest}) == 5
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,7 @@ def world(database: Database, new_id: Callable[[], str], now: datetime) -> World
 
 
 def _digest(world: World, rollout: RolloutId) -> str:
-    read = world.rollout(rollout)
-    return intent.digest(rollout, read.scope, read.intent)
+    return world.rollout(rollout).digest
 
 
 def test_drafted_proposed_approved_by_two_and_started_with_one_entry_each(world: World) -> None:

@@ -50,6 +50,13 @@ def visible(principal: Principal, permission: Permission, now: datetime, context
     return Visibility(_outermost(reach))
 
 
+def narrowed(seen: Visibility, scope: str) -> Visibility:
+    """Return the part of `seen` that lies in `scope`, a path; nothing if the two have nothing in common."""
+    if seen.prefixes and scope.startswith(seen.prefixes):
+        return Visibility((scope,))
+    return Visibility(tuple(path for path in seen.prefixes if path.startswith(scope)))
+
+
 def knows_of(principal: Principal, scope: str, now: datetime, context: Context) -> bool:
     """Tell whether any right reaches `scope`. Where none does, a refusal must look like absence."""
     return any(decide(principal, permission, scope, now, context).allow for permission in principal.by_permission)

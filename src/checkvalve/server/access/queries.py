@@ -117,12 +117,18 @@ def binding(tx: Tx, binding_id: BindingId) -> Binding:
     return _binding(row)
 
 
-def bindings_of(tx: Tx, seen: Visibility, person: PersonId | None = None) -> list[Binding]:
-    """Return the bindings in the scopes one may see, of one person or of all, oldest first."""
-    wanted = [bindings.c.revoked_at.is_(None), within(bindings.c.scope, seen)]
+def bindings_of(
+    tx: Tx, seen: Visibility, person: PersonId | None = None, *, limit: int | None = None, after: str = ""
+) -> list[Binding]:
+    """Return the bindings in the scopes one may see, of one person or of all, oldest first.
+
+    `after` is the id of the last one had (paging).
+    """
+    wanted = [bindings.c.revoked_at.is_(None), within(bindings.c.scope, seen), bindings.c.id > after]
     if person is not None:
         wanted.append(bindings.c.person == person)
-    return [_binding(row) for row in tx.all(sa.select(*_BINDING).where(*wanted).order_by(bindings.c.id))]
+    rows = tx.all(sa.select(*_BINDING).where(*wanted).order_by(bindings.c.id).limit(limit))
+    return [_binding(row) for row in rows]
 
 
 def holders(tx: Tx, role: str, path: str) -> list[Binding]:

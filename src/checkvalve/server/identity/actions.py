@@ -70,18 +70,26 @@ def set_password(tx: Tx, act: Act, person_id: PersonId, stored: str, besides: Se
 
 
 def sign_in(
-    tx: Tx, act: Act, session: Session, digest: str, verified: str | None = None, before: str | None = None
+    tx: Tx,
+    act: Act,
+    session: Session,
+    digest: str,
+    verified: str | None = None,
+    before: str | None = None,
+    rehashed: str | None = None,
 ) -> Session:
     """Open a session under the digest of its secret; return it as it is kept. Ended ones of the person are forgotten.
 
     `before` is the digest of the session that the same browser had until now, whoever's: it ends. `verified` is the
-    stored form the password was compared with, outside this transaction. Raises `NotFoundError` (`person.not_found`),
-    `ForbiddenError` (`person.disabled`), `StaleError` (`password.changed`: the form kept now is another one, so the
-    session would outlive the change that was to end it).
+    stored form the password was compared with, outside this transaction; `rehashed` is to be kept in its place, the
+    same password at today's cost. Raises `NotFoundError` (`person.not_found`), `ForbiddenError` (`person.disabled`),
+    `StaleError` (`password.changed`: the form kept now is not `verified`, so the session would outlive the change that
+    was to end it).
     """
     person = queries.person(tx, session.person)
     _enabled(person)
-    if verified is not None and queries.password(tx, person.id) != verified:
+    changed = verified is not None and queries.password(tx, person.id) != verified
+    if changed or (rehashed is not None and not writes.store_anew(tx, person.id, verified, rehashed)):
         raise StaleError("password.changed", "The password was changed just now.", "Sign in with the new one.")
     made = sessions.opened(session)
     writes.forget_sessions(tx, person.id, act.at)
@@ -96,6 +104,8 @@ def sign_in(
         "ends_at": rfc3339(made.ends_at),
         "person": person.id,
     }
+    if rehashed is not None:
+        facts["rehashed"] = True
     audit_writes.record(tx, act, "session.sign_in", f"session:{made.id}", person.home, facts)
     return made
 

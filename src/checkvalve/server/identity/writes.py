@@ -42,6 +42,12 @@ def set_password(tx: Tx, person: PersonId, stored_password: str) -> None:
     tx.run(sa.update(people).where(people.c.id == person).values(password=stored_password))
 
 
+def store_anew(tx: Tx, person: PersonId, verified: str | None, stored_password: str) -> bool:
+    """Keep another stored form of the same password, if `verified` is still the one kept; tell whether it was."""
+    kept = sa.and_(people.c.id == person, people.c.password == verified)
+    return tx.run(sa.update(people).where(kept).values(password=stored_password)) > 0
+
+
 def disable(tx: Tx, person: PersonId, at: datetime) -> None:
     """Shut a person out: no sign-in, no session, no token counts. One who is disabled keeps the first date."""
     tx.run(sa.update(people).where(people.c.id == person, people.c.disabled_at.is_(None)).values(disabled_at=at))

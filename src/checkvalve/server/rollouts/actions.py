@@ -154,7 +154,7 @@ def _asked(rollout: Rollout, act: Act, approval_id: ApprovalId) -> Approval | No
         scope=rollout.scope,
         subject=f"rollout:{rollout.id}",
         sentence=intents.sentence(rollout.name, intent),
-        digest=_digest(rollout),
+        digest=rollout.digest,
         needed=intent.approvals,
         requester=rollout.made_by,
         made_at=act.at,
@@ -166,7 +166,7 @@ def _spend(tx: Tx, rollout: Rollout, act: Act) -> None:
     if rollout.approval is None:
         return
     approval = approval_queries.approval(tx, rollout.approval)
-    if approval.digest != _digest(rollout) or approval.subject != f"rollout:{rollout.id}":
+    if approval.digest != rollout.digest or approval.subject != f"rollout:{rollout.id}":
         raise StaleError(
             "rollout.changed",
             "The approval was given for something else than this rollout.",
@@ -180,10 +180,6 @@ def _moved(tx: Tx, rollout: Rollout, act: Act, state: State, approval: ApprovalI
     return replace(rollout, state=state, changed_at=act.at, approval=approval)
 
 
-def _digest(rollout: Rollout) -> str:
-    return intents.digest(rollout.id, rollout.scope, rollout.intent)
-
-
 def _changed(before: Rollout, after: Rollout) -> dict[str, Json]:
     return {**_said(after), "after": {"state": after.state.value}, "before": {"state": before.state.value}}
 
@@ -192,7 +188,7 @@ def _said(rollout: Rollout) -> dict[str, Json]:
     intent = rollout.wanted
     return {
         "change": intent.change,
-        "digest": _digest(rollout),
+        "digest": rollout.digest,
         "name": rollout.name,
         "release": intent.release,
         "selector": intent.selector,

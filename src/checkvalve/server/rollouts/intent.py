@@ -3,18 +3,16 @@
 
 Rules: 1. a release is named with its digest, so that it is one thing for ever; 2. texts hold no control or format
 characters, which could make a line read differently from what it is; 3. equal intents have equal bytes (RFC 8785);
-4. the digest covers the bytes, the rollout and its scope, so that an approval is good for no other.
+4. what people approve is these bytes, as one rollout in one scope: `protocol.rollout.digest`.
 """
 
 import re
 import unicodedata
 
 from checkvalve import canonical
-from checkvalve.canonical import Json
-from checkvalve.crypto import digests
 from checkvalve.errors import InvalidError
-from checkvalve.ids import RolloutId
-from checkvalve.server.rollouts.model import INTENT_VERSION, Intent
+from checkvalve.protocol.rollout import INTENT_VERSION
+from checkvalve.server.rollouts.model import Intent
 
 LONGEST_NAME = 100
 LONGEST_SELECTOR = 1_000
@@ -53,17 +51,6 @@ def compose(intent: Intent) -> bytes:
             "v": INTENT_VERSION,
         }
     )
-
-
-def digest(rollout_id: RolloutId, scope: str, data: bytes) -> str:
-    """Return the SHA-256, in hex, of what is approved: this intent, as this rollout, in this scope."""
-    what: dict[str, Json] = {
-        "intent": digests.sha256_hex(data),
-        "rollout": rollout_id,
-        "scope": scope,
-        "v": INTENT_VERSION,
-    }
-    return digests.sha256_hex(canonical.dumps(what))
 
 
 def name(text: str) -> str:

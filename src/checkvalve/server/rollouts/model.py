@@ -8,8 +8,7 @@ from enum import StrEnum
 from checkvalve import canonical
 from checkvalve.errors import InvalidError
 from checkvalve.ids import ApprovalId, PersonId, RolloutId
-
-INTENT_VERSION = 1
+from checkvalve.protocol import rollout
 
 
 class State(StrEnum):
@@ -63,6 +62,11 @@ class Rollout:
     made_by: PersonId
     made_at: datetime
     changed_at: datetime
+
+    @property
+    def digest(self) -> str:
+        """What people approve: SHA-256 in hex, see `protocol.rollout`."""
+        return rollout.digest(self.id, self.scope, self.name, self.intent)
 
     @property
     def wanted(self) -> Intent:

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages for people in a browser, each with its JSON twin. `operators` is the whole application of their listener.
+
+A page asks a question and may read several rooms; it knows no SQL and judges no right: `calls` does.
+"""
+
+import copy
+
+from litestar import Router
+
+from checkvalve.server.web import app
+from checkvalve.server.web.door import Door
+from checkvalve.server.web.pages import (
+    account,
+    approvals,
+    audit,
+    doors,
+    find,
+    fleet,
+    people,
+    problem,
+    render,
+    rollouts,
+    today,
+    uncovered,
+)
+from checkvalve.server.web.plane import Plane
+
+_QUESTIONS = (doors, today, approvals, rollouts, fleet, audit, account, people, uncovered, find)
+
+answer = problem.answer
+handlers = [
+    Router(
+        "/",
+        route_handlers=[render.static, *(handler for question in _QUESTIONS for handler in question.handlers)],
+        include_in_schema=False,
+    )
+]
+
+
+def operators(here: Plane) -> Door:
+    """Return the operators' application, API and pages."""
+    return app.operators(here, copy.deepcopy(handlers), answer)

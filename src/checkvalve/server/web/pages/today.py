@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Today: is anything wrong, is anything changing, can we prove it? A sentence first, then cards, then lists."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from litestar import get
+
+from checkvalve.server.access import queries as access_queries
+from checkvalve.server.access.model import Permission, ScopeKind
+from checkvalve.server.approvals import queries as approval_queries
+from checkvalve.server.approvals.model import Approval
+from checkvalve.server.audit import queries as audit_queries
+from checkvalve.server.rollouts import queries as rollout_queries
+from checkvalve.server.rollouts import start as starts
+from checkvalve.server.rollouts.model import Go, Rollout, State
+from checkvalve.server.web import auth, texts
+from checkvalve.server.web.calls import Called
+from checkvalve.server.web.pages import frame, times, words
+from checkvalve.server.web.pages.frame import Answer, Asked, Page
+from checkvalve.server.web.pages.view import Data, View
+
+PAGE = Page("today.html", "today", "today.title")
+NEEDS = 8  # rows; the rest is one press away
+RECENT = 10
+COUNTED = 1_000
+_DAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rollouts that are under way, by what they wait for."""
+
+    started: int = 0
+    waiting: int = 0
+    ready: int = 0
+    stuck: tuple[Rollout, ...] = ()
+
+
+@get(["/today", "/today.json"], opt={"permission": auth.SIGNED_IN})
+async def today(request: Asked, call: Called) -> Answer:
+    """Answer with the state of things."""
+    return await frame.show(request, call, PAGE, look)
+
+
+def look(view: View) -> Data:
+    """Return the page's data."""
+    waiting, change = view.waiting(), _change(view)
+    needs = [_need(view, one) for one in waiting[:NEEDS]]
+    return {
+        "sentence": _sentence(len(waiting), len(change.stuck)),
+        "detail": texts.say("today.detail"),
+        "first": _first(view, waiting[0]) if waiting else None,
+        "cards": [_fleet(view), _changing(view, change), _exposure(view), _proof(view)],
+        "needs": needs,
+        "needs_more": len(waiting) if len(waiting) > NEEDS else 0,
+        "recent": _recent(view),
+    }
+
+
+def _sentence(waiting: int, stuck: int) -> str:
+    if stuck:
+        return texts.count("today.stuck", stuck)
+    return texts.count("today.waits", waiting) if waiting else texts.say("today.well")
+
+
+def _change(view: View) -> Change:
+    if not view.holds(Permission.ROLLOUT_READ):
+        return Change()
+    seen = view.seen(Permission.ROLLOUT_READ)
+    waiting, ready, stuck = 0, 0, []
+    for one in rollout_queries.listed(view.tx, seen, state=State.PROPOSED, limit=COUNTED):
+        verdict = starts.judge(one, rollout_queries.standing(view.tx, one, view.now))
+        if isinstance(verdict, Go):
+            ready += 1
+        elif verdict.code == "rollout.not_approved":
+            waiting += 1
+        else:
+            stuck.append(one)
+    started = len(rollout_queries.listed(view.tx, seen, state=State.STARTED, limit=COUNTED))
+    return Change(started, waiting, ready, tuple(stuck))
+
+
+def _need(view: View, approval: Approval) -> Data:
+    return words.request(view, approval, approval_queries.standing(view.tx, approval, view.now))
+
+
+def _first(view: View, approval: Approval) -> Data:
+    due, since = times.relative(approval.expires_at, view.now), times.relative(approval.made_at, view.now)
+    who, rollout = view.person(approval.requester), view.rollout(approval.subject)
+    name = rollout.name if rollout else approval.subject
+    return {
+        "what": texts.say("approval.asks", who=who, name=name),
+        "why": texts.say("today.first_why", where=view.where(approval.scope), since=since, due=due),
+        "href": view.link(f"/approvals/{approval.id}"),
+    }
+
+
+def _card(key: str, number: str, unit: str, state: str, word: str, text: str, href: str) -> Data:
+    title = texts.say(f"card.{key}")
+    return {
+        "key": key,
+        "title": title,
+        "number": number,
+        "unit": unit,
+        "state": state,
+        "word": word,
+        "text": text,
+        "href": href,
+    }
+
+
+def _fleet(view: View) -> Data:
+    sites = [place for place in view.places(Permission.SCOPE_READ) if place.kind is ScopeKind.SITE]
+    here = [site for site in sites if site.path.startswith(view.scope)]
+    text = texts.count("card.fleet_text", len(here))
+    word, unit = texts.say("card.fleet_word"), texts.say("card.fleet_unit")
+    return _card("fleet", "0", unit, "unknown", word, text, view.link("/fleet"))
+
+
+def _changing(view: View, change: Change) -> Data:
+    number, unit = f"{change.started:,}", texts.count("card.change_unit", change.started)
+    href = view.link("/rollouts")
+    if change.stuck:
+        state, word = "warn", texts.count("card.change_stuck", len(change.stuck))
+        href = view.link("/rollouts", state="proposed")
+    elif change.waiting:
+        state, word = "warn", texts.count("card.change_waiting", change.waiting)
+    elif change.ready:
+        state, word = "info", texts.count("card.change_ready", change.ready)
+    elif change.started:
+        state, word = "info", texts.say("card.change_started")
+    else:
+        none, text = texts.say("card.change_none"), texts.say("card.change_none_text")
+        return _card("change", number, unit, "done", none, text, href)
+    text = texts.count("card.change_text", change.ready) if change.ready else texts.say("card.change_text_none")
+    return _card("change", number, unit, state, word, text, href)
+
+
+def _exposure(view: View) -> Data:
+    word, text = texts.say("card.exposure_word"), texts.say("card.exposure_text")
+    return _card("exposure", "-", texts.say("card.exposure_unit"), "unknown", word, text, view.link("/exposure"))
+
+
+def _proof(view: View) -> Data:
+    if not view.holds(Permission.AUDIT_READ):
+        word, text = texts.say("card.proof_unseen"), texts.say("card.proof_unseen_text")
+        return _card("proof", "-", "", "done", word, text, view.link("/today"))
+    seen = access_queries.entries_within(view.seen(Permission.AUDIT_READ))
+    found = audit_queries.latest(view.tx, seen, limit=COUNTED, since=view.now - _DAY)
+    number = f"{len(found):,}" + ("+" if len(found) == COUNTED else "")
+    latest = audit_queries.latest(view.tx, seen, limit=1)
+    when = times.relative(latest[0].at, view.now) if latest else "-"
+    text = texts.say("card.proof_text", when=when)
+    unit, word = texts.count("card.proof_unit", len(found)), texts.say("card.proof_word")
+    return _card("proof", number, unit, "unknown", word, text, view.link("/audit"))
+
+
+def _recent(view: View) -> list[Data] | None:
+    if not view.holds(Permission.AUDIT_READ):
+        return None
+    seen = access_queries.entries_within(view.seen(Permission.AUDIT_READ))
+    return [words.told(view, entry) for entry in audit_queries.latest(view.tx, seen, limit=RECENT)]
+
+
+handlers = [today]

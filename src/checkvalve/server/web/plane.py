@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What both faces know of the plane they stand for. Time and entropy come in here, so that tests hold the clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from litestar.connection import ASGIConnection
+
+from checkvalve import clock
+from checkvalve.server.db.database import Database
+from checkvalve.server.web.attempts import Attempts
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plane:
+    """One plane. `origins` are those its pages are served from, as browsers write them (`https://plane.example:9443`)."""
+
+    db: Database
+    name: str
+    version: str
+    ca_pem: bytes
+    ca_pin: str
+    origins: tuple[str, ...]
+    now: Callable[[], datetime] = clock.now
+    new_id: Callable[[], str] = clock.new_id
+    entropy: Callable[[int], bytes] = clock.entropy
+    attempts: Attempts = field(default_factory=Attempts)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """What the `Host` header may say."""
+        return frozenset(urlsplit(origin).netloc.lower() for origin in self.origins)
+
+
+def of(connection: Connection) -> Plane:
+    """Return the plane that this connection reached."""
+    return cast("Plane", connection.app.state.plane)

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes pictures of the pages: `python -m tests.server.web.pages.pictures FOLDER [NAME …]`.
+
+Each page at 1440x900 and 390x844, light and dark; a name asks for one page only. With `docs/pictures` as the folder it
+takes those of the README.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.server.web.pages.estate import PASSWORD, Estate
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
+KEPT = Path("docs/pictures")
+README = {
+    "today-light": ("today", "wide", "light"),
+    "approval-dark": ("approval", "wide", "dark"),
+    "rollout-light": ("rollout", "wide", "light"),
+    "audit-dark": ("audit", "wide", "dark"),
+    "today-narrow-dark": ("today", "narrow", "dark"),
+    "approval-narrow-light": ("approval", "narrow", "light"),
+}
+SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
+
+
+def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
+    """Return which pages there are to see: by name, who looks and where."""
+    waiting, rejected = estate.approvals["Edge base 5.2, autumn"], estate.approvals["Historian fix, line A"]
+    return {
+        "sign-in": ("", "/sign-in"),
+        "ended": ("", "/sign-in?why=ended&next=/rollouts"),
+        "today": ("ada", "/today"),
+        "today-well": ("eva", "/today"),
+        "approvals": ("ada", "/approvals?show=all"),
+        "approval": ("ada", f"/approvals/{waiting}"),
+        "approval-own": ("olof", f"/approvals/{waiting}"),
+        "approval-rejected": ("ada", f"/approvals/{rejected}"),
+        "rollouts": ("olof", "/rollouts"),
+        "rollout": ("olof", f"/rollouts/{estate.rollouts['Edge base 5.2, autumn']}"),
+        "rollout-draft": ("olof", f"/rollouts/{estate.rollouts['Chlorine dosing test']}"),
+        "rollout-new": ("olof", "/rollouts/new"),
+        "fleet": ("karin", "/fleet"),
+        "fleet-site": ("ada", f"/fleet?scope={estate.places['Norra Water/Malmö']}"),
+        "audit": ("sven", "/audit"),
+        "entry": ("sven", "/audit?action=rollout.start"),
+        "account": ("ada", "/account"),
+        "people": ("karin", "/people"),
+        "person": ("karin", f"/people/{estate.people['olof'].id}"),
+        "exposure": ("ada", "/exposure"),
+        "find": ("ada", "/find?q=edge"),
+        "missing": ("ada", "/rollouts/01m7vbsttt00000cjd1mnsz8ph"),
+        "forbidden": ("eva", "/people"),
+    }
+
+
+def sign_in(page: Page, estate: Estate, login: str) -> None:
+    """Sign in as a person does."""
+    page.goto(f"{estate.url}/sign-in")
+    page.get_by_label("Login").fill(login)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/today")
+
+
+def take(browser: Browser, estate: Estate, folder: Path, only: list[str]) -> None:
+    """Take them all, a person and a size at a time."""
+    wanted = {name: where for name, where in addresses(estate).items() if not only or name in only}
+    for size, (width, height) in SIZES.items():
+        for scheme in ("light", "dark"):
+            for login in sorted({who for who, _ in wanted.values()}):
+                context = browser.new_context(
+                    viewport={"width": width, "height": height},
+                    color_scheme="dark" if scheme == "dark" else "light",
+                    ignore_https_errors=True,
+                )
+                page = context.new_page()
+                if login:
+                    sign_in(page, estate, login)
+                for name, (who, path) in wanted.items():
+                    if who == login:
+                        page.goto(estate.url + path)
+                        if name == "entry":
+                            page.locator("main tbody a.row").first.click()
+                        page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
+                context.close()
+
+
+def take_for_the_readme(browser: Browser, estate: Estate, folder: Path) -> None:
+    """Take the few that are kept."""
+    for name, (page_name, size, scheme) in README.items():
+        width, height = SIZES[size]
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if scheme == "dark" else "light",
+            ignore_https_errors=True,
+        )
+        page = context.new_page()
+        login, path = addresses(estate)[page_name]
+        sign_in(page, estate, login)
+        page.goto(estate.url + path)
+        page.screenshot(path=folder / f"{name}.png")
+        context.close()
+
+
+def main() -> None:
+    """Build, serve, look."""
+    folder = Path(sys.argv[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as directory, Estate(Path(directory)).build().served() as estate:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+            if folder == KEPT:
+                take_for_the_readme(browser, estate, folder)
+            else:
+                take(browser, estate, folder, sys.argv[2:])
+            browser.close()
+        estate.close()
+
+
+if __name__ == "__main__":
+    main()

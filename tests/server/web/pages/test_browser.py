@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pages in a real browser, over TLS, with the content policy in force."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.parts.missing import missing
+from tests.server.web.pages.estate import EDGE, Estate
+from tests.server.web.pages.pictures import ARGUMENTS, CHROMIUM, addresses, sign_in
+
+pytestmark = pytest.mark.real_parts
+
+Open = Callable[..., Page]
+
+# What a person with a screen reader or a keyboard stumbles over, as sentences.
+STUMBLES = """() => {
+  const found = [];
+  const named = (element) => (element.getAttribute("aria-label") || element.textContent || "").trim();
+  const seen = (element) => element.getClientRects().length > 0;
+  const count = document.querySelectorAll("h1").length;
+  if (count !== 1) found.push(`${count} h1`);
+  if (!document.documentElement.lang) found.push("no language");
+  if (document.querySelectorAll("main").length !== 1) found.push("not one main");
+  for (const field of document.querySelectorAll("input:not([type=hidden]), select, textarea")) {
+    if (!field.labels.length && !field.getAttribute("aria-label")) found.push(`no label: ${field.name || field.id}`);
+  }
+  for (const press of document.querySelectorAll("a[href], button, summary")) {
+    if (!named(press)) found.push(`no name: ${press.outerHTML.slice(0, 80)}`);
+  }
+  const ids = [...document.querySelectorAll("[id]")].map((element) => element.id);
+  for (const id of ids) if (ids.indexOf(id) !== ids.lastIndexOf(id)) found.push(`id twice: ${id}`);
+  for (const one of document.querySelectorAll("[aria-describedby], [aria-labelledby]")) {
+    const id = one.getAttribute("aria-describedby") || one.getAttribute("aria-labelledby");
+    if (!document.getElementById(id)) found.push(`points at nothing: ${id}`);
+  }
+  let level = 0;
+  for (const heading of [...document.querySelectorAll("main :is(h1, h2, h3)")].filter(seen)) {
+    const here = Number(heading.tagName[1]);
+    if (here > level + 1) found.push(`h${level} then h${here}: ${heading.textContent}`);
+    level = here;
+  }
+  for (const table of document.querySelectorAll("table")) if (!table.caption) found.push("a table without a caption");
+  return [...new Set(found)];
+}"""
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
+    """Serve the water company."""
+    estate = Estate(tmp_path_factory.mktemp("estate")).build()
+    with estate.served():
+        yield estate
+    estate.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Start one Chromium for the tests of this file."""
+    if not Path(CHROMIUM).exists():
+        missing("Chromium", "apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser: Browser, estate: Estate) -> Iterator[Open]:
+    """Return how to open a page as somebody; at the end nothing may have been complained about in the console."""
+    contexts: list[BrowserContext] = []
+    complaints: list[str] = []
+
+    def open_as(login: str = "", path: str = "", **options: object) -> Page:
+        viewport = {"width": options.pop("width", 1440), "height": 900}
+        context = browser.new_context(ignore_https_errors=True, viewport=viewport, **options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        if login:
+            sign_in(page, estate, login)
+        if path:
+            page.goto(estate.url + path)
+        return page
+
+    yield open_as
+    for context in contexts:
+        context.close()
+    allowed = ("the server responded with a status of 4",)  # a refusal is an answer
+    assert [said for said in complaints if not any(text in said for text in allowed)] == []
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_an_approver_signs_in_reviews_approves_and_leaves(estate: Estate, opened: Open, *, scripts: bool) -> None:
+    name = f"Pump firmware, scripts {scripts}"
+    estate.draft(name, "olof", "Norra Water/Luleå", EDGE, ago=2)
+    estate.propose(name, ago=1)
+    page = opened("ada", java_script_enabled=scripts)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("for you.")
+    page.get_by_role("link", name=f"Review: {name}").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Olof Berg asks to start {name}.")
+    expect(page.get_by_text("It has 0 of 1 approvals.")).to_be_visible()
+    page.get_by_label("Note").fill("Window agreed with Luleå.")
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_text("It is approved by Ada Lind.")).to_be_visible()
+    expect(page.get_by_role("cell", name="Window agreed with Luleå.")).to_be_visible()
+    page.get_by_role("link", name="Your account: Ada Lind").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_text("You are signed out.")).to_be_visible()
+    page.goto(f"{estate.url}/today")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+
+
+def test_the_operator_then_starts_it(estate: Estate, opened: Open) -> None:
+    estate.draft("Valve actuators", "olof", "Norra Water/Luleå", EDGE, ago=2)
+    page = opened("olof", f"/rollouts/{estate.rollouts['Valve actuators']}")
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    expect(page.get_by_text("The rollout is still a draft.")).to_be_visible()
+    page.get_by_role("button", name="Propose").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Valve actuators waits for approval.")
+    expect(page.get_by_role("button", name="Start")).to_be_disabled()
+    page.get_by_role("link", name="See the request").click()
+    expect(page.get_by_text("You asked for this yourself")).to_be_visible()
+    expect(page.get_by_role("button", name="Approve")).to_be_disabled()
+    approver = opened("ada", page.url.removeprefix(estate.url))
+    approver.get_by_role("button", name="Approve").click()
+    expect(approver.get_by_text("It is approved by Ada Lind.")).to_be_visible()
+    page.goto(f"{estate.url}/rollouts/{estate.rollouts['Valve actuators']}")
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Valve actuators has started.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_stumbles_and_the_content_policy_is_kept(estate: Estate, opened: Open, scheme: str) -> None:
+    pages: dict[str, Page] = {}
+    stumbles = {}
+    for name, (login, path) in addresses(estate).items():
+        page = pages.setdefault(login, opened(login, color_scheme=scheme) if login not in pages else pages[login])
+        page.goto(estate.url + path)
+        if found := page.evaluate(STUMBLES):
+            stumbles[name] = found
+    assert stumbles == {}
+
+
+def test_no_page_scrolls_sideways_on_a_telephone(estate: Estate, opened: Open) -> None:
+    pages: dict[str, Page] = {}
+    wide = {}
+    for name, (login, path) in addresses(estate).items():
+        page = pages.setdefault(login, opened(login, width=390) if login not in pages else pages[login])
+        page.goto(estate.url + path)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > 390:
+            wide[name] = width
+    assert wide == {}
+
+
+def test_the_keyboard_goes_everywhere(estate: Estate, opened: Open) -> None:
+    page = opened("olof", "/today")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Checkvalve")).to_be_focused()
+    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    page.locator("main").click(position={"x": 5, "y": 5})
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    page.wait_for_url("**/rollouts")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    first = page.locator("main tbody tr").first
+    expect(first).to_have_class("chosen")
+    expect(first.get_by_role("link").first).to_be_focused()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox", name="Search")).to_be_focused()
+    page.keyboard.type("SCADA")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("link", name="SCADA view 3.0.4")).to_be_visible()
+    assert page.url == f"{estate.url}/find?q=SCADA"
+
+
+@pytest.mark.usefixtures("estate")
+def test_a_place_is_typed_or_picked_and_stays_in_the_address(opened: Open) -> None:
+    page = opened("olof", "/rollouts")
+    page.get_by_text("All places", exact=True).first.click()
+    page.get_by_label("Type the name of a place").fill("visb")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Fleet").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("One site, and no device has enrolled yet.")
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")
+
+
+def test_a_digest_is_copied_whole(estate: Estate, opened: Open) -> None:
+    page = opened("olof", f"/rollouts/{estate.rollouts['SCADA view 3.0.4']}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = page.get_by_role("button", name="Copy").first
+    button.click()
+    expect(page.get_by_role("status")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()") == button.get_attribute("data-copy")
+
+
+@pytest.mark.usefixtures("estate")
+def test_the_printed_page_has_no_buttons_and_exact_times(opened: Open) -> None:
+    page = opened("sven", "/audit")
+    page.emulate_media(media="print")
+    expect(page.get_by_role("navigation", name="Pages")).to_be_hidden()
+    expect(page.get_by_role("button", name="Search")).to_be_hidden()
+    after = page.evaluate("getComputedStyle(document.querySelector('main time'), '::after').content")
+    assert "UTC" in after

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two organisations on one plane, a person for each role in each, and a clock that stands until it is moved."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from checkvalve import ids
+from checkvalve.canonical import Json
+from checkvalve.crypto import passwords, tokens
+from checkvalve.ids import ApprovalId, BindingId, EntryId, PersonId, RolloutId, ScopeId, SessionId, TokenId
+from checkvalve.server.access import actions as access_actions
+from checkvalve.server.access import queries as access_queries
+from checkvalve.server.access import roles
+from checkvalve.server.access.model import ROOT, Binding, ScopeKind, Visibility
+from checkvalve.server.audit import queries as audit_queries
+from checkvalve.server.audit.model import PLANE, Act, Actor, Entry
+from checkvalve.server.db.database import Database
+from checkvalve.server.identity import actions as identity_actions
+from checkvalve.server.identity.model import Person, Session, Token
+from checkvalve.server.rollouts import actions as rollout_actions
+from checkvalve.server.rollouts.model import Intent
+from checkvalve.server.web import app, auth
+from checkvalve.server.web.door import Door
+from checkvalve.server.web.plane import Plane
+
+ORIGIN = "https://plane.test:9443"
+PASSWORD = "a horse, a staple, no battery"
+STORED = passwords.store(PASSWORD, bytes(16), 1)
+NOBODYS_ROLE = "none"
+ROLES = (*roles.BUILT_IN, NOBODYS_ROLE)
+RELEASE = "edge-base@sha256:" + "a" * 64
+
+
+@dataclass(frozen=True)
+class User:
+    """A person with an open session."""
+
+    person: Person
+    secret: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of every request of theirs, changes included."""
+        return {"cookie": f"{auth.COOKIE}={self.secret}", "x-csrf-token": tokens.csrf_token(self.secret)}
+
+    @property
+    def actor(self) -> Actor:
+        return Actor("person", self.person.id, self.person.login)
+
+
+@dataclass
+class Plant:
+    """The plane under test. `time` is what its clock shows."""
+
+    db: Database
+    time: datetime
+    numbers: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
+    organisations: dict[str, str] = field(default_factory=dict)
+    users: dict[tuple[str, str], User] = field(default_factory=dict)
+    plane: Plane = field(init=False)
+    door: Door = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.plane = Plane(
+            db=self.db,
+            name="test plane",
+            version="0",
+            ca_pem=b"-----BEGIN CERTIFICATE-----\n",
+            ca_pin="sha256:00",
+            origins=(ORIGIN,),
+            now=lambda: self.time,
+            new_id=self.new_id,
+            entropy=lambda size: self.numbers().to_bytes(size),
+        )
+        self.door = app.operators(self.plane)
+
+    def build(self) -> "Plant":
+        """Make both organisations and everybody in them."""
+        for name in ("north", "south"):
+            self.organisations[name] = self.scope(ROOT, ScopeKind.ORGANISATION, name)
+            for role in ROLES:
+                self.users[name, role] = self.user(self.organisations[name], f"{role}.{name}", role)
+        return self
+
+    def client(self, **headers: str) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(self.door, client=("192.0.2.7", 40_000))  # type: ignore[arg-type]
+        return httpx.AsyncClient(transport=transport, base_url=ORIGIN, headers=headers, verify=False)  # no TLS here
+
+    def later(self, **span: float) -> None:
+        self.time += timedelta(**span)
+
+    def new_id(self) -> str:
+        return ids.encode(int(self.time.timestamp() * 1000), self.numbers().to_bytes(10))
+
+    def act(self, actor: Actor = PLANE) -> Act:
+        return Act(EntryId(self.new_id()), self.time, actor)
+
+    def scope(self, parent: str, kind: ScopeKind, name: str) -> str:
+        made = ScopeId(self.new_id())
+        return self.db.write_now("scope", access_actions.create_scope, self.act(), made, parent, kind, name).path
+
+    def person(self, home: str, login: str = "") -> Person:
+        login = login or f"someone.{self.numbers()}"
+        person = Person(PersonId(self.new_id()), login, login.title(), home, self.time)
+        return self.db.write_now("person", identity_actions.create_person, self.act(), person, STORED)
+
+    def bind(self, person: Person, role: str, scope: str, **more: Any) -> Binding:  # noqa: ANN401 - of Binding
+        binding = Binding(BindingId(self.new_id()), person.id, role, scope, made_by="plane", made_at=self.time, **more)
+        return self.db.write_now("bind", access_actions.bind, self.act(), binding)
+
+    def sign_in(self, person: Person) -> User:
+        secret = tokens.session_secret(self.numbers().to_bytes(32))
+        ends = self.time + timedelta(hours=12)
+        session = Session(SessionId(self.new_id()), person.id, "192.0.2.7", "test", self.time, self.time, ends)
+        self.db.write_now("sign in", identity_actions.sign_in, self.act(), session, tokens.digest(secret))
+        return User(person, secret)
+
+    def user(self, home: str, login: str = "", role: str = NOBODYS_ROLE) -> User:
+        person = self.person(home, login)
+        if role != NOBODYS_ROLE:
+            self.bind(person, role, home)
+        return self.sign_in(person)
+
+    def token(self, person: Person, scope: str = ROOT, *permissions: str) -> str:
+        """Issue an API token; return its secret."""
+        secret = tokens.api_token(self.numbers().to_bytes(32))
+        ends = self.time + timedelta(days=30)
+        token = Token(TokenId(self.new_id()), person.id, "test", scope, permissions or None, self.time, ends)
+        self.db.write_now("token", identity_actions.issue_token, self.act(), token, tokens.digest(secret))
+        return secret
+
+    def rollout(self, scope: str, drafter: Person, approvals: int = 1, *, proposed: bool = False) -> tuple[str, str]:
+        """Return the ids of a rollout and of its approval ("" where it has none)."""
+        actor = Actor("person", drafter.id, drafter.login)
+        made, asked = RolloutId(self.new_id()), ApprovalId(self.new_id())
+        intent = Intent(RELEASE, "all", approvals)
+        self.db.write_now("draft", rollout_actions.draft, self.act(actor), made, scope, f"r{self.numbers()}", intent)
+        if not proposed:
+            return made, ""
+        self.db.write_now("propose", rollout_actions.propose, self.act(actor), made, asked)
+        return made, asked if approvals else ""
+
+    def entries(self, limit: int = 5) -> list[Entry]:
+        """Return the newest entries, newest first."""
+        everywhere = access_queries.entries_within(Visibility((ROOT,)))
+        return self.db.read_now("entries", lambda tx: audit_queries.latest(tx, everywhere, limit=limit))
+
+
+def without_ids(answer: httpx.Response) -> tuple[int, Json]:
+    """Return what two answers to different requests may share: all but the request's id."""
+    body = answer.json()
+    body.pop("request", None)
+    return answer.status_code, body

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every route, every role, one's own organisation and another: what is expected follows from the roles' data."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import httpx
+
+from checkvalve.server.access import roles
+from checkvalve.server.access.model import Permission, ScopeKind
+from checkvalve.server.audit.model import Kind
+from checkvalve.server.web import app
+from checkvalve.server.web.auth import PUBLIC, Need
+from tests.server.web.plant import PASSWORD, RELEASE, ROLES, Plant, User, without_ids
+
+ABSENT = "0" * 25 + "1"
+
+
+@dataclass
+class Cell:
+    """One request: who asks, and in whose organisation the thing is."""
+
+    plant: Plant
+    user: User
+    org: str
+    ident: str = ""
+    body: dict[str, Any] | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> str:
+        return self.plant.organisations[self.org]
+
+
+def _scope(cell: Cell) -> None:
+    path = cell.plant.scope(cell.scope, ScopeKind.SITE, f"site {cell.plant.numbers()}")
+    cell.ident, cell.body = path.split("/")[-2], {"name": f"renamed {cell.plant.numbers()}"}
+
+
+def _person(cell: Cell) -> None:
+    cell.ident = cell.plant.person(cell.scope).id
+
+
+def _persons_password(cell: Cell) -> None:
+    cell.ident, cell.body = cell.plant.person(cell.scope).id, {"password": "three rusty valves in a row"}
+
+
+def _persons_name(cell: Cell) -> None:
+    cell.ident, cell.body = cell.plant.person(cell.scope).id, {"name": f"renamed {cell.plant.numbers()}"}
+
+
+def _binding(cell: Cell) -> None:
+    cell.ident = cell.plant.bind(cell.plant.person(cell.scope), "viewer", cell.scope).id
+
+
+def _new_binding(cell: Cell) -> None:
+    cell.body = {"person": cell.plant.person(cell.scope).id, "role": "viewer", "scope": cell.scope}
+
+
+def _drafted(cell: Cell) -> None:
+    own = cell.org == cell.user.person.login.rpartition(".")[2]
+    drafter = cell.user.person if own else cell.plant.person(cell.scope)
+    cell.ident = cell.plant.rollout(cell.scope, drafter)[0]
+
+
+def _ready(cell: Cell) -> None:
+    cell.ident = cell.plant.rollout(cell.scope, cell.plant.person(cell.scope), 0, proposed=True)[0]
+
+
+def _approval(cell: Cell) -> None:
+    cell.ident = cell.plant.rollout(cell.scope, cell.plant.person(cell.scope), proposed=True)[1]
+
+
+def _vote(cell: Cell) -> None:
+    _approval(cell)
+    reader = cell.plant.users[cell.org, "viewer"]
+    found = asyncio.run(_get(cell.plant, reader, f"/api/v1/approvals/{cell.ident}"))
+    cell.body = {"choice": "approve", "digest": found.json()["digest"]}
+
+
+def _entry(cell: Cell) -> None:
+    cell.plant.scope(cell.scope, ScopeKind.SITE, f"site {cell.plant.numbers()}")
+    cell.ident = cell.plant.entries()[0].id
+
+
+def _nothing(cell: Cell) -> None:
+    del cell
+
+
+def _own_session(cell: Cell) -> None:
+    cell.plant.sign_in(cell.user.person)
+    cell.ident = cell.plant.entries()[0].subject.partition(":")[2]
+
+
+def _own_token(cell: Cell) -> None:
+    cell.plant.token(cell.user.person)
+    cell.ident = cell.plant.entries()[0].subject.partition(":")[2]
+
+
+def _sending(make: Callable[[Cell], dict[str, Any]]) -> Callable[[Cell], None]:
+    def prepare(cell: Cell) -> None:
+        cell.body = make(cell)
+
+    return prepare
+
+
+PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
+    ("GET", "/api/openapi.json"): _nothing,
+    ("GET", "/api/v1/approvals"): _approval,
+    ("GET", "/api/v1/approvals/{approval_id}"): _approval,
+    ("POST", "/api/v1/approvals/{approval_id}/votes"): _vote,
+    ("GET", "/api/v1/audit"): _entry,
+    ("GET", "/api/v1/audit/{entry_id}"): _entry,
+    ("GET", "/api/v1/audit/{entry_id}/raw"): _entry,
+    ("GET", "/api/v1/bindings"): _binding,
+    ("POST", "/api/v1/bindings"): _new_binding,
+    ("DELETE", "/api/v1/bindings/{binding_id}"): _binding,
+    ("GET", "/api/v1/me"): _nothing,
+    ("POST", "/api/v1/me/password"): _sending(lambda _: {"old": PASSWORD, "new": PASSWORD}),
+    ("GET", "/api/v1/me/sessions"): _nothing,
+    ("DELETE", "/api/v1/me/sessions/{session_id}"): _own_session,
+    ("GET", "/api/v1/me/tokens"): _nothing,
+    ("POST", "/api/v1/me/tokens"): _sending(
+        lambda cell: {"label": "ci", "ends_at": (cell.plant.time + timedelta(days=1)).isoformat()}
+    ),
+    ("DELETE", "/api/v1/me/tokens/{token_id}"): _own_token,
+    ("GET", "/api/v1/people"): _person,
+    ("POST", "/api/v1/people"): _sending(
+        lambda cell: {
+            "login": f"new.{cell.plant.numbers()}",
+            "name": "New",
+            "home": cell.scope,
+            "password": "three rusty valves in a row",
+        }
+    ),
+    ("GET", "/api/v1/people/{person_id}"): _person,
+    ("POST", "/api/v1/people/{person_id}/disable"): _person,
+    ("POST", "/api/v1/people/{person_id}/enable"): _person,
+    ("POST", "/api/v1/people/{person_id}/name"): _persons_name,
+    ("POST", "/api/v1/people/{person_id}/password"): _persons_password,
+    ("GET", "/api/v1/roles"): _nothing,
+    ("GET", "/api/v1/rollouts"): _drafted,
+    ("POST", "/api/v1/rollouts"): _sending(
+        lambda cell: {"scope": cell.scope, "name": "r", "release": RELEASE, "selector": "all"}
+    ),
+    ("GET", "/api/v1/rollouts/{rollout_id}"): _drafted,
+    ("POST", "/api/v1/rollouts/{rollout_id}/cancel"): _drafted,
+    ("POST", "/api/v1/rollouts/{rollout_id}/propose"): _drafted,
+    ("POST", "/api/v1/rollouts/{rollout_id}/start"): _ready,
+    ("GET", "/api/v1/scopes"): _scope,
+    ("POST", "/api/v1/scopes"): _sending(
+        lambda cell: {"parent": cell.scope, "kind": "site", "name": f"site {cell.plant.numbers()}"}
+    ),
+    ("PATCH", "/api/v1/scopes/{scope_id}"): _scope,
+    ("DELETE", "/api/v1/session"): _nothing,
+}
+
+
+def _routes(plant: Plant) -> dict[tuple[str, str], Permission | Need]:
+    found = {(method, path): need for method, path, need in app.routes(app.application(plant.plane))}
+    return {route: need for route, need in found.items() if need is not PUBLIC}
+
+
+async def _get(plant: Plant, user: User, path: str) -> httpx.Response:
+    async with plant.client(**user.headers) as client:
+        return await client.get(path)
+
+
+async def _send(cell: Cell, route: tuple[str, str]) -> httpx.Response:
+    method, form = route
+    path = form.partition("{")[0] + cell.ident + form.partition("}")[2] if "{" in form else form
+    async with cell.plant.client(**cell.headers) as client:
+        return await client.request(method, path, json=cell.body if method != "GET" else None)
+
+
+def _expected(route: tuple[str, str], need: Permission | Need, role: str, *, own: bool) -> int:
+    if not isinstance(need, Permission):
+        return 200
+    granted = need in roles.BUILT_IN[role].permissions if role in roles.BUILT_IN else False
+    if route[0] == "GET":
+        return 403 if not granted else 404 if "{" in route[1] and not own else 200
+    return 404 if not own or role not in roles.BUILT_IN else 200 if granted else 403
+
+
+def test_the_table_of_this_test_has_every_route(plant: Plant) -> None:
+    assert set(PREPARE) == set(_routes(plant))
+
+
+def test_each_role_may_exactly_what_its_data_says(plant: Plant) -> None:
+    surprises = []
+    for route, need in _routes(plant).items():
+        for role in ROLES:
+            for org in ("north", "south") if isinstance(need, Permission) else ("north",):
+                user = plant.users["north", role]
+                if not isinstance(need, Permission):  # it may end their session, or change their password
+                    user = plant.user(plant.organisations["north"], f"{role}.{plant.numbers()}.north", role)
+                cell = Cell(plant, user, org, headers=user.headers)
+                PREPARE[route](cell)
+                before = {entry.id for entry in plant.entries()}
+                answer = asyncio.run(_send(cell, route))
+                expected = _expected(route, need, role, own=org == "north")
+                status = 200 if answer.is_success else answer.status_code
+                new = [entry.kind for entry in plant.entries(2) if entry.id not in before]
+                kinds = [] if route[0] == "GET" else [Kind.OUTCOME if expected == 200 else Kind.REFUSED]
+                if (status, new) != (expected, kinds):
+                    surprises.append((route, role, org, expected, answer.status_code, answer.text[:200], new))
+    assert surprises == []
+
+
+def test_without_a_sign_in_every_route_answers_401(plant: Plant) -> None:
+    nobody = plant.users["north", "platform-admin"]
+    for route in _routes(plant):
+        cell = Cell(plant, nobody, "north")
+        PREPARE[route](cell)
+        before = plant.entries(1)
+        answer = asyncio.run(_send(cell, route))
+        assert (answer.status_code, answer.json()["code"]) == (401, "session.none"), route
+        assert plant.entries(1) == before
+
+
+def test_what_another_organisation_has_reads_like_what_is_not_there(plant: Plant) -> None:
+    for route, need in _routes(plant).items():
+        if "{" not in route[1] or not isinstance(need, Permission):
+            continue
+        for role in ROLES:
+            user = plant.users["north", role]
+            foreign = Cell(plant, user, "south", headers=user.headers)
+            PREPARE[route](foreign)
+            absent = Cell(plant, user, "south", ABSENT, foreign.body, user.headers)
+            answers = [without_ids(asyncio.run(_send(cell, route))) for cell in (foreign, absent)]
+            assert answers[0] == answers[1], (route, role)
+            assert answers[0][0] in {403, 404}
+
+
+def test_what_has_no_form_of_an_id_reads_like_what_is_not_there(plant: Plant) -> None:
+    for route in _routes(plant):
+        if "{" not in route[1]:
+            continue
+        user = plant.users["north", "auditor" if route[0] == "GET" else "platform-admin"]
+        absent = Cell(plant, user, "north", headers=user.headers)
+        PREPARE[route](absent)
+        absent.ident = ABSENT
+        expected = without_ids(asyncio.run(_send(absent, route)))
+        for ident in ("x", "%00", "%F0%9F%90%8E", "a" * 5_000, "..%2f"):
+            odd = Cell(plant, user, "north", ident, absent.body, user.headers)
+            answer = asyncio.run(_send(odd, route))
+            assert answer.status_code == 404, (route, ident, answer.text)
+            if "%2f" not in ident:
+                assert without_ids(answer) == expected, (route, ident)
+
+
+def test_lists_show_nothing_of_another_organisation(plant: Plant) -> None:
+    south = plant.organisations["south"]
+    plant.rollout(south, plant.users["south", "operator"].person, proposed=True)
+    strangers = [user.person for (org, _), user in plant.users.items() if org == "south"]
+    for route, need in _routes(plant).items():
+        if route[0] != "GET" or not isinstance(need, Permission) or "{" in route[1]:
+            continue
+        for role in ROLES:
+            text = asyncio.run(_get(plant, plant.users["north", role], route[1])).text
+            assert south not in text, (route, role)
+            assert not any(person.id in text or person.login in text for person in strangers), (route, role)
+
+
+def test_a_role_at_the_root_reaches_both_organisations(plant: Plant) -> None:
+    user = plant.user("/", "both", "auditor")
+    found = asyncio.run(_get(plant, user, "/api/v1/scopes")).json()["items"]
+    assert {scope["path"] for scope in found} == set(plant.organisations.values())

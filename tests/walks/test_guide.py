@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of the guide, run in their order against a real plane by the people they are written for."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.parts.plane import CHECKVALVE, PASSWORD, PlaneProcess
+
+pytestmark = pytest.mark.slow
+
+GUIDE = Path("docs/guide")
+# Ids that the guide writes in capitals, and the command whose `--quiet` prints them.
+MADE_BY = {
+    "BINDING": ("binding", "create"),
+    "ROLLOUT": ("rollout", "draft"),
+    "APPROVAL": ("rollout", "propose"),
+}
+TYPED = {("person", "create"), ("token", "create")}  # where a person types a password
+
+
+def commands(page: str) -> Iterator[list[str]]:
+    """Yield the words of each `checkvalve` command in the shell blocks of a page of the guide."""
+    for block in re.findall(r"```sh\n(.*?)```", (GUIDE / page).read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["checkvalve"]:
+                yield words[1:]
+
+
+class Desk:
+    """One person at a terminal, signed in to the plane by CLI."""
+
+    def __init__(self, plane: PlaneProcess, directory: Path, login: str) -> None:
+        self.password = directory / "password"
+        self.password.write_text(PASSWORD + "\n")
+        self._env = {**os.environ, "CHECKVALVE_CONFIG": str(directory / f"{login}.json")}
+        self.run("login", plane.url, "--pin", plane.pin, "--login", login, "--password-file", str(self.password))
+
+    def run(self, *words: str) -> str:
+        """Run a command and return what it printed; fail on any exit code but 0."""
+        done = subprocess.run(
+            [*CHECKVALVE, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=self._env
+        )
+        assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def follow(self, words: list[str], made: dict[str, str]) -> str:
+        """Run a command of the guide, with the ids that earlier ones made."""
+        said = [made.get(word, word).replace("sha256:…", "sha256:" + "4" * 64) for word in words]
+        if tuple(words[:2]) in TYPED:
+            said += ["--password-file", str(self.password)]
+        for name, command in MADE_BY.items():
+            if tuple(words[:2]) == command:
+                made[name] = self.run(*said, "--quiet").split()[0]
+                return made[name]
+        return self.run(*said, "--yes")
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[PlaneProcess]:
+    plane = PlaneProcess(tmp_path / "plane")
+    assert plane.init().returncode == 0
+    yield plane.start()
+    plane.close()
+
+
+def test_the_guide_can_be_followed_word_by_word(plane: PlaneProcess, tmp_path: Path) -> None:
+    admin = Desk(plane, tmp_path, "admin")
+    made: dict[str, str] = {}
+    people = list(commands("people.md"))
+    assert len(people) >= 8
+    for words in people:
+        admin.follow(words, made)
+    admin.run("person", "enable", "bo")
+    admin.run("binding", "create", "bo", "operator", "--scope", "Norra Water")
+    admin.run(
+        "person",
+        "create",
+        "ingrid",
+        "--name",
+        "Ingrid",
+        "--scope",
+        "Norra Water",
+        "--password-file",
+        str(admin.password),
+    )
+    admin.run("binding", "create", "ingrid", "access-approver", "--scope", "Norra Water")
+    desks = {"rollout": Desk(plane, tmp_path, "bo"), "approval": Desk(plane, tmp_path, "ingrid")}
+    said = [desks[words[0]].follow(words, made) for words in commands("approvals.md")]
+    assert any("4444444444" in text for text in said)
+    assert "started" in desks["rollout"].run("rollout", "show", made["ROLLOUT"])
+    made["ENTRY"] = admin.run("audit", "list", "--limit", "1", "--quiet").split()[0]
+    for words in commands("record.md"):
+        if ">" not in words:
+            admin.follow(words, made)
+
+
+def test_the_record_page_says_how_to_check_an_entry_with_stock_tools(plane: PlaneProcess, tmp_path: Path) -> None:
+    admin = Desk(plane, tmp_path, "admin")
+    entry = admin.run("audit", "list", "--limit", "1", "--quiet").split()[0]
+    (tmp_path / "entry.json").write_bytes(admin.run("audit", "show", entry, "--raw").encode())
+    block = (GUIDE / "record.md").read_text()
+    (line,) = (line for line in block.splitlines() if "sha256sum" in line)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.split()[0] in admin.run("audit", "show", entry, "--json")
