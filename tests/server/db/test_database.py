@@ -215,3 +215,24 @@ def test_a_postgresql_that_goes_away_is_unavailable_and_serves_again_when_it_is_
     assert database.read_now("count", _count) == 2
     database.close()
     cluster.sql("DROP DATABASE away WITH (FORCE)")
+
+
+def test_a_caller_that_stopped_waiting_harms_nobody(database: Database) -> None:
+    async def some_give_up() -> list[object]:
+        tasks = [asyncio.ensure_future(database.write("add", _add, number)) for number in range(100)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    results = asyncio.run(some_give_up())
+    assert results[1::2] == list(range(1, 100, 2))
+    assert all(isinstance(result, asyncio.CancelledError) for result in results[::2])
+    assert database.write_now("add", _add, 1000) == 1000
+
+
+def test_one_database_serves_one_loop_after_another(database: Database) -> None:
+    async def one(number: int) -> int:
+        return await database.write("add", _add, number)
+
+    assert [asyncio.run(one(number)) for number in range(3)] == [0, 1, 2]

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from checkvalve import clock
 from checkvalve.errors import UnavailableError
 from checkvalve.server.db import dialect
+from checkvalve.server.db.mailbox import Mailbox
 from checkvalve.server.db.sqlite import Writer
 
 P = ParamSpec("P")
@@ -69,6 +70,7 @@ class Database:
 
     def __init__(self, engine: _Engine, kind: str) -> None:
         self._engine = engine
+        self._mailboxes: dict[asyncio.AbstractEventLoop, Mailbox] = {}
         self.kind = kind
 
     @classmethod
@@ -89,11 +91,11 @@ class Database:
 
     async def write(self, name: str, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(tx, ...)` and return its value after the commit. What it raises undoes it alone."""
-        return await asyncio.wrap_future(self._submit_write(name, function, *args, **kwargs))
+        return await self._awaited(self._submit_write(name, function, *args, **kwargs))
 
     async def read(self, name: str, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `function(tx, ...)` on one snapshot; it cannot write."""
-        return await asyncio.wrap_future(self._submit_read(name, function, *args, **kwargs))
+        return await self._awaited(self._submit_read(name, function, *args, **kwargs))
 
     def write_now(self, name: str, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what `write` does for callers without an event loop."""
@@ -110,6 +112,13 @@ class Database:
     def close(self) -> None:
         """Finish what was accepted and close the connections."""
         self._engine.close()
+
+    def _awaited(self, result: "Future[T]") -> "asyncio.Future[T]":
+        loop = asyncio.get_running_loop()
+        mailbox = self._mailboxes.get(loop)
+        if mailbox is None:
+            mailbox = self._mailboxes[loop] = Mailbox(loop)
+        return mailbox.awaited(result)
 
     def _submit_write(
         self, name: str, function: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs

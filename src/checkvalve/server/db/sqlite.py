@@ -37,6 +37,7 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._failed = failed
         self._connection = engine.connect()
+        self._raw = _driver(self._connection)
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="write", daemon=True)
         self._thread.start()
@@ -112,17 +113,18 @@ class Writer:
         return refusal
 
     def _sql(self, text: str) -> None:
-        self._raw().execute(text)
+        self._raw.execute(text)
 
     def _in_transaction(self) -> bool:
-        return self._raw().in_transaction
+        return self._raw.in_transaction
 
-    def _raw(self) -> sqlite3.Connection:
-        raw = self._connection.connection.driver_connection
-        if not isinstance(raw, sqlite3.Connection):
-            message = "the driver gave no connection"
-            raise TypeError(message)
-        return raw
+
+def _driver(connection: sa.Connection) -> sqlite3.Connection:
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, sqlite3.Connection):
+        message = "the driver gave no connection"
+        raise TypeError(message)
+    return raw
 
 
 def _stopping() -> UnavailableError:
