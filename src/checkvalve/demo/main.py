@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import httpx
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -55,8 +56,9 @@ def run(words: Sequence[str]) -> int:
                 console.print(f"   {'[green]held[/green]' if fact.held else '[red]NOT HELD[/red]'}  {fact.claim}")
                 console.print(f"         {fact.measured}", style="dim")
             console.print()
-    except CheckvalveError as error:
-        console.print(f"[red]The demo stopped:[/red] {escape(str(error))} {escape(error.remedy)}")
+    except (CheckvalveError, httpx.HTTPError) as error:
+        remedy = error.remedy if isinstance(error, CheckvalveError) else "The plane did not answer."
+        console.print(f"[red]The demo stopped:[/red] {escape(str(error))} {escape(remedy)}")
         console.print(f"The plane's log is {stage.directory / 'plane.log'}")
         stage.keep = True
         stage.leave()

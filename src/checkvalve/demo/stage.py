@@ -55,6 +55,7 @@ class Stage:
         """Run `checkvalve init`."""
         operators, devices = (_free(port) for port in PORTS)
         command = [*_checkvalve("init"), "--data", str(self.home), "--json", "--name", "demo", "--admin", login]
+        command += ["--names", "127.0.0.1,localhost"]  # the first is shown: an address needs no resolver
         command += ["--operators", f"127.0.0.1:{operators}", "--devices", f"127.0.0.1:{devices}"]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode:
