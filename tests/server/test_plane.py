@@ -8,7 +8,6 @@ import ssl
 import stat
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -17,7 +16,7 @@ import pytest
 from checkvalve.crypto import certificates
 from checkvalve.demo.caller import RefusedError
 from checkvalve.server import settings
-from tests.parts import postgres
+from tests.parts import kills, postgres
 from tests.parts.plane import CHECKVALVE, PASSWORD, PlaneProcess
 
 pytestmark = pytest.mark.slow
@@ -192,34 +191,6 @@ def test_a_better_certificate_is_taken_on_sighup_and_a_broken_one_is_not(
 
 
 def test_killed_in_the_middle_of_its_work_it_has_all_it_acknowledged_once(plane_on: PlaneProcess) -> None:
-    admin = plane_on.start().caller()
-    told: list[str] = []
-
-    def work(worker: int) -> None:
-        try:
-            for number in range(1000):
-                made = admin.post("/api/v1/scopes", parent="/", kind="organisation", name=f"{worker} {number}")
-                told.append(made["id"])
-                if len(told) == 60:
-                    plane_on.kill()
-        except httpx.HTTPError:
-            pass
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(4)))
-    plane_on.start()
-    fresh = plane_on.caller()
-    rows = [item["id"] for item in _all(fresh, "/api/v1/scopes")]
-    entries = [item["subject"] for item in _all(fresh, "/api/v1/audit", action="scope.create")]
-    assert set(told) <= set(rows)
-    assert sorted(entries) == sorted(f"scope:{row}" for row in rows)
-
-
-def _all(caller: object, path: str, **query: str) -> Iterator[dict[str, str]]:
-    cursor: dict[str, str] = {}
-    while True:
-        page = caller.get(path, **query, **cursor)  # type: ignore[attr-defined]
-        yield from page["items"]
-        if not page["next"]:
-            return
-        cursor = {"before": page["next"]}
+    found = kills.killed_after(plane_on.start(), "first", 60)
+    assert (found.lost, found.without_entry, found.doubled) == ([], [], [])
+    assert found.acknowledged >= 60

@@ -42,7 +42,7 @@ def _permit(principal: Principal, binding: Binding) -> str:
     return f"permit(principal, action in [{actions}], resource) when {{ {' && '.join(when)} }};"
 
 
-def _cedar_allows(principal: Principal, permission: Permission, scope: str, context: Context) -> bool:
+def cedar_allows(principal: Principal, permission: Permission, scope: str, context: Context) -> bool:
     circumstances: dict[str, object] = {"now": _milliseconds(NOON)}
     if context.address is not None:
         circumstances["address"] = {"__extn": {"fn": "ip", "arg": str(context.address)}}
@@ -61,5 +61,5 @@ def _cedar_allows(principal: Principal, permission: Permission, scope: str, cont
 @settings(max_examples=1500)
 @given(worlds.principals(), worlds.permissions, worlds.scopes, worlds.contexts)
 def test_cedar_answers_the_same(principal: Principal, permission: Permission, scope: str, context: Context) -> None:
-    expected = _cedar_allows(principal, permission, scope, context)
+    expected = cedar_allows(principal, permission, scope, context)
     assert decide(principal, permission, scope, NOON, context).allow == expected
