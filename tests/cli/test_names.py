@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from checkvalve import ids
@@ -87,6 +87,9 @@ def test_a_scope_whose_upper_nodes_are_not_seen_is_called_by_what_is_seen() -> N
     assert part.called(NORRA.path) == NORRA.path
 
 
+@example(["/"])
+@example(["a/", "/a", "a"])
+@example(["Pump 1/2", "Pump 1", "2"])
 @given(
     st.lists(st.text(st.characters(categories=("L", "N", "P", "Zs")), min_size=1, max_size=8), min_size=1, max_size=8)
 )

@@ -31,13 +31,19 @@ class Scopes:
         return cls({scope.path: scope for scope in found})
 
     def called(self, path: str) -> str:
-        """Return the names down to the node at `path`; the path itself where they cannot be seen."""
+        """Return the names down to the node at `path`.
+
+        It is the path itself where they cannot be seen, and where they would be read as something else: as a path, an
+        id, or without the slash they begin or end with.
+        """
         if path == ROOT:
             return "(plane)"
         steps = path.strip("/").split("/")
         above = ["/" + "".join(f"{step}/" for step in steps[: depth + 1]) for depth in range(len(steps))]
         names = [self.by_path[each].name for each in above if each in self.by_path]
-        return "/".join(names) if path in self.by_path else path
+        text = "/".join(names)
+        plain = text == text.strip().strip("/") and not _is_path(text) and not ids.well_formed(text)
+        return text if path in self.by_path and plain else path
 
     def path(self, text: str) -> str:
         """Return the path that `text` names; `NotFoundError` (`scope.unknown`), `ConflictError` (`scope.ambiguous`)."""
