@@ -7,11 +7,10 @@ none or several is an error that lists what there is.
 """
 
 import difflib
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from checkvalve import ids
+from checkvalve import ids, lines
 from checkvalve.errors import ConflictError, NotFoundError
 from checkvalve.protocol.api import Person, Scope
 
@@ -49,8 +48,8 @@ class Scopes:
         """Return the path that `text` names; `NotFoundError` (`scope.unknown`), `ConflictError` (`scope.ambiguous`)."""
         if _is_path(text):  # rule 1
             return text
-        wanted = _folded(text.strip().strip("/"))
-        called = {path: _folded(self.called(path)) for path in self.by_path}
+        wanted = lines.folded(text.strip().strip("/"))
+        called = {path: lines.folded(self.called(path)) for path in self.by_path}
         found = [path for path in called if path.endswith(f"/{wanted}/") and ids.well_formed(wanted)]
         found = found or [path for path, name in called.items() if name == wanted]  # rule 3
         found = found or [path for path, name in called.items() if name.endswith(f"/{wanted}")]  # rule 2
@@ -87,14 +86,10 @@ def _is_path(text: str) -> bool:
 def _near(wanted: str, every: list[str]) -> list[str]:
     if len(every) <= _MOST:
         return every
-    folded = {_folded(name): name for name in every}
+    folded = {lines.folded(name): name for name in every}
     near = difflib.get_close_matches(wanted, folded, n=_MOST, cutoff=0.4)
     return [folded[name] for name in near] or [*every[:_MOST], f"... and {len(every) - _MOST} more"]
 
 
 def _listed(head: str, lines: Sequence[str]) -> str:
     return "\n".join([head, *lines])
-
-
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())

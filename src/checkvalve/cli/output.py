@@ -8,7 +8,6 @@ import getpass
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -17,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from checkvalve import lines
 from checkvalve.cli.failures import UsageError
 from checkvalve.errors import CheckvalveError
 
@@ -30,7 +30,7 @@ class NotAgreedError(Exception):
 
 def plain(text: str) -> str:
     """Return `text` without what could steer a terminal."""
-    return "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(char)[0] == "C" else char for char in text)
+    return "".join(char if lines.visible(char) else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def say(text: str) -> None:

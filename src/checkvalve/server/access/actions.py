@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
+from checkvalve import lines
 from checkvalve.canonical import Json
 from checkvalve.errors import ConflictError
 from checkvalve.ids import BindingId, PersonId, ScopeId
@@ -101,7 +102,7 @@ def enable_person(tx: Tx, act: Act, person_id: PersonId) -> None:
 
 def _name_is_free(tx: Tx, scope: Scope) -> None:
     taken = sa.select(scopes.c.id).where(
-        scopes.c.parent == scope.parent, scopes.c.folded == tree.folded(scope.name), scopes.c.id != scope.id
+        scopes.c.parent == scope.parent, scopes.c.folded == lines.folded(scope.name), scopes.c.id != scope.id
     )
     if tx.first(taken) is not None:
         raise ConflictError("scope.name_taken", f"There is a {scope.name!r} here already.", "Choose another name.")

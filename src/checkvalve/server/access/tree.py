@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """May this node stand here in the tree, and under which name?"""
 
-import unicodedata
-
+from checkvalve import lines
 from checkvalve.errors import InvalidError
 from checkvalve.server.access.model import CHILDREN, ScopeKind
 
@@ -29,16 +28,11 @@ def name(text: str) -> str:
     Raises `InvalidError` (`name.empty`, `name.long`, `name.characters`): control and format characters would let one
     name look like another, or break a line of a log.
     """
-    tidy = unicodedata.normalize("NFC", text).strip()
+    tidy = lines.tidy(text, LONGEST_NAME)
     if not tidy:
         raise InvalidError("name.empty", "A name is needed.", "Give the name people on site use.")
     if len(tidy) > LONGEST_NAME:
         raise InvalidError("name.long", f"A name has at most {LONGEST_NAME} characters.", "Shorten it.")
-    if any(unicodedata.category(character)[0] == "C" for character in tidy):
+    if not lines.plain(tidy):
         raise InvalidError("name.characters", "A name holds no control characters.", "Type it anew, without them.")
     return tidy
-
-
-def folded(tidy: str) -> str:
-    """Return the form in which two names are the same name."""
-    return unicodedata.normalize("NFC", tidy.casefold())

@@ -5,9 +5,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from checkvalve import canonical
+from checkvalve import canonical, lines
 from checkvalve.ids import BindingId, ScopeId
-from checkvalve.server.access import tree
 from checkvalve.server.access.model import Binding, Scope
 from checkvalve.server.db.database import Tx
 from checkvalve.server.db.schema import bindings, scopes
@@ -22,7 +21,7 @@ def add_scope(tx: Tx, scope: Scope) -> None:
             parent=scope.parent,
             kind=scope.kind.value,
             name=scope.name,
-            folded=tree.folded(scope.name),
+            folded=lines.folded(scope.name),
             made_at=scope.made_at,
         )
     )
@@ -30,7 +29,7 @@ def add_scope(tx: Tx, scope: Scope) -> None:
 
 def name_scope(tx: Tx, scope_id: ScopeId, name: str) -> None:
     """Give a node another name; its path holds ids and stays."""
-    tx.run(sa.update(scopes).where(scopes.c.id == scope_id).values(name=name, folded=tree.folded(name)))
+    tx.run(sa.update(scopes).where(scopes.c.id == scope_id).values(name=name, folded=lines.folded(name)))
 
 
 def add_binding(tx: Tx, binding: Binding) -> None:

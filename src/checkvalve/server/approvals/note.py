@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """May a voter's note be kept as it is? It is shown beside the vote and stands in the record."""
 
-import unicodedata
-
+from checkvalve import lines
 from checkvalve.errors import InvalidError
 
 LONGEST = 2_000
@@ -10,10 +9,9 @@ LONGEST = 2_000
 
 def check(text: str) -> str:
     """Return the note without blanks at its ends; `InvalidError` (`approval.note`) if too long or not plain text."""
-    tidy = unicodedata.normalize("NFC", text).strip()
+    tidy = lines.tidy(text, LONGEST)
     if len(tidy) > LONGEST:
         raise InvalidError("approval.note", f"A note has at most {LONGEST} characters.", "Shorten it.")
-    # Category C: control and format characters, which can make a line read differently from what it is.
-    if any(unicodedata.category(character)[0] == "C" for character in tidy):
+    if not lines.plain(tidy):
         raise InvalidError("approval.note", "A note holds no control characters.", "Type it anew, on one line.")
     return tidy

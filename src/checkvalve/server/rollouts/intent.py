@@ -7,9 +7,8 @@ characters, which could make a line read differently from what it is; 3. equal i
 """
 
 import re
-import unicodedata
 
-from checkvalve import canonical
+from checkvalve import canonical, lines
 from checkvalve.errors import InvalidError
 from checkvalve.protocol.rollout import INTENT_VERSION
 from checkvalve.server.rollouts.model import Intent
@@ -69,10 +68,10 @@ def sentence(named: str, intent: Intent) -> str:
 
 
 def _text(field: str, text: str, longest: int) -> str:
-    tidy = unicodedata.normalize("NFC", text).strip()
+    tidy = lines.tidy(text, longest)
     if len(tidy) > longest:
         raise InvalidError(f"rollout.{field}", f"The {field} has at most {longest} characters.", "Shorten it.")
-    if any(unicodedata.category(character)[0] == "C" for character in tidy):
+    if not lines.plain(tidy):
         raise InvalidError(
             f"rollout.{field}", f"The {field} holds no control characters.", "Type it anew, on one line."
         )
