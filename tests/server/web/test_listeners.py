@@ -422,12 +422,12 @@ def test_a_blank_line_does_not_keep_an_idle_connection(run: Run, pki: Pki) -> No
 
 def test_a_body_that_keeps_its_pace_may_take_longer_than_one_time(run: Run, pki: Pki) -> None:
     async def story() -> None:
-        one = listener(App(), pki.devices(), body_time=0.2, body_pace=10)
+        one = listener(App(), pki.devices(), body_time=0.5, body_pace=10)
         async with serving(one), opened(one, pki.client()) as (reader, writer):
             writer.write(b"POST / HTTP/1.1\r\nhost: plane\r\ncontent-length: 120\r\nconnection: close\r\n\r\n")
             for _ in range(12):
                 writer.write(b"x" * 10)
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.06)  # 0.7 s in all: longer than one time, each part well within it
             assert (await drained(reader)).startswith(b"HTTP/1.1 200 OK")
             assert one.counts.slow_requests == 0
 

@@ -194,7 +194,7 @@ def test_a_place_is_typed_or_picked_and_stays_in_the_address(opened: Open) -> No
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Fleet").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("One site, and no device has enrolled yet.")
+    expect(page.get_by_role("heading", level=1)).to_have_text("One site; no device can enrol yet.")
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")
 

@@ -175,7 +175,7 @@ def test_needs_you_lists_what_this_person_may_decide_and_nothing_else(estate: Pl
     waiting(estate)
     approver, operator = estate.users["north", "access-approver"], estate.users["north", "operator"]
     assert len(data(estate, approver, "/today")["needs"]) == 1
-    assert data(estate, approver, "/today")["sentence"] == "Nothing is wrong; one decision waits for you."
+    assert data(estate, approver, "/today")["sentence"] == "One decision waits for you."
     assert data(estate, operator, "/today")["needs"] == []
     assert data(estate, estate.users["south", "access-approver"], "/today")["needs"] == []
 

@@ -30,6 +30,7 @@ Asked = Request[Any, Any, Any]
 Answer = Response[bytes]
 
 JSON = "application/json"
+COUNTED = 99  # more than this is shown as `99+`
 
 # Key, path, key after `g`, and the right without which the page has nothing to say.
 RAIL: tuple[tuple[str, str, str, Permission | None], ...] = (
@@ -209,17 +210,18 @@ def rail(view: View | None) -> list[Data]:
     for key, path, letter, permission in RAIL:
         if permission is not None and (view is None or not view.holds(permission)):
             continue
-        counted = _live(view) if view is not None and key == "rollouts" else ""
+        counted = _started(view) if view is not None and key == "rollouts" else ""
         href = view.link(path) if view else path
         items.append({"key": key, "href": href, "letter": letter, "label": texts.say(f"rail.{key}"), "count": counted})
     return items
 
 
-def _live(view: View) -> str:
+def _started(view: View) -> str:
     if not view.holds(Permission.ROLLOUT_READ):
         return ""
-    live = len(rollout_queries.listed(view.tx, view.seen(Permission.ROLLOUT_READ), state=State.STARTED))
-    return texts.say("rail.live", n=live) if live else ""
+    seen = view.seen(Permission.ROLLOUT_READ)
+    started = len(rollout_queries.listed(view.tx, seen, state=State.STARTED, limit=COUNTED + 1))
+    return texts.say("rail.started", n=started if started <= COUNTED else f"{COUNTED}+") if started else ""
 
 
 def _places(view: View) -> list[Data]:

@@ -115,7 +115,7 @@ def _fleet(view: View) -> Data:
     here = [site for site in sites if site.path.startswith(view.scope)]
     text = texts.count("card.fleet_text", len(here))
     word, unit = texts.say("card.fleet_word"), texts.say("card.fleet_unit")
-    return _card("fleet", "0", unit, "unknown", word, text, view.link("/fleet"))
+    return _card("fleet", "-", unit, "unknown", word, text, view.link("/fleet"))
 
 
 def _changing(view: View, change: Change) -> Data:
