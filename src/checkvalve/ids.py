@@ -16,6 +16,9 @@ SessionId = NewType("SessionId", str)
 EntryId = NewType("EntryId", str)
 ApprovalId = NewType("ApprovalId", str)
 RolloutId = NewType("RolloutId", str)
+ImageId = NewType("ImageId", str)
+ReleaseId = NewType("ReleaseId", str)
+DraftId = NewType("DraftId", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26

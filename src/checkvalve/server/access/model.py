@@ -33,6 +33,10 @@ class Permission(StrEnum):
     ROLLOUT_READ = "rollout.read"
     ROLLOUT_DRAFT = "rollout.draft"
     ROLLOUT_START = "rollout.start"
+    RELEASE_READ = "release.read"
+    RELEASE_CREATE = "release.create"
+    RELEASE_SIGN = "release.sign"
+    TRUST_MANAGE = "trust.manage"
 
 
 class ScopeKind(StrEnum):

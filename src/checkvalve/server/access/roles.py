@@ -6,15 +6,15 @@ No role holds both `access.manage` and `approval.vote`: whoever hands out rights
 
 from checkvalve.server.access.model import Permission, Role
 
-_LOOK = frozenset({Permission.SCOPE_READ, Permission.ROLLOUT_READ, Permission.APPROVAL_READ})
+_LOOK = frozenset({Permission.SCOPE_READ, Permission.ROLLOUT_READ, Permission.APPROVAL_READ, Permission.RELEASE_READ})
 
 _ALL = (
-    Role("viewer", "Sees sites, devices and rollouts.", _LOOK),
+    Role("viewer", "Sees sites, devices, releases and rollouts.", _LOOK),
     Role("operator", "Drafts and starts rollouts.", _LOOK | {Permission.ROLLOUT_DRAFT, Permission.ROLLOUT_START}),
     Role(
         "release-manager",
-        "Prepares releases and drafts rollouts; does not start them.",
-        _LOOK | {Permission.ROLLOUT_DRAFT},
+        "Imports images, makes and signs releases, drafts rollouts; does not start them.",
+        _LOOK | {Permission.ROLLOUT_DRAFT, Permission.RELEASE_CREATE, Permission.RELEASE_SIGN},
     ),
     Role(
         "access-approver",
@@ -31,7 +31,7 @@ _ALL = (
     ),
     Role(
         "platform-admin",
-        "Keeps the tree of sites, people and their roles; approves and starts nothing.",
+        "Keeps the tree of sites, people, their roles and the root of trust; approves and starts nothing.",
         _LOOK
         | {
             Permission.SCOPE_MANAGE,
@@ -40,6 +40,7 @@ _ALL = (
             Permission.ACCESS_READ,
             Permission.ACCESS_MANAGE,
             Permission.AUDIT_READ,
+            Permission.TRUST_MANAGE,
         },
     ),
 )

@@ -145,6 +145,122 @@ rollouts = sa.Table(
     sa.Column("changed_at", Instant, nullable=False),
 )
 
+images = sa.Table(
+    "images",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False),
+    sa.Column("config", Key, nullable=False),  # digest of the OCI config: the image's identity
+    sa.Column("manifest", Key, nullable=False),  # digest of the OCI manifest: where it came from
+    sa.Column("platform", Key, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.UniqueConstraint("scope", "config"),
+)
+
+# A name is moved by a later import, as an engine moves a tag; releases hold digests, so nothing moves with it.
+image_names = sa.Table(
+    "image_names",
+    metadata,
+    sa.Column("scope", Key, primary_key=True),
+    sa.Column("name", Key, primary_key=True),
+    sa.Column("platform", Key, primary_key=True),
+    sa.Column("image", Key, sa.ForeignKey("images.id"), nullable=False, index=True),
+    sa.Column("at", Instant, nullable=False),
+)
+
+image_blobs = sa.Table(
+    "image_blobs",
+    metadata,
+    sa.Column("image", Key, sa.ForeignKey("images.id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),  # -2 manifest, -1 config, 0 and up layers from the bottom
+    sa.Column("digest", Key, nullable=False, index=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("media_type", sa.String, nullable=False),
+    sa.Column("diff_id", Key, nullable=False),  # of a layer: digest of it unpacked; else empty
+)
+
+releases = sa.Table(
+    "releases",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("line", Key, nullable=False),  # `ORG/name`: what numbers and floors are counted in
+    sa.Column("name", Key, nullable=False),
+    sa.Column("version", Key, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),  # its place in the line, from 1
+    sa.Column("digest", Key, nullable=False, index=True),
+    sa.Column("manifest", sa.LargeBinary, nullable=False),  # canonical JSON; final bytes
+    sa.Column("source", sa.LargeBinary, nullable=False),  # the compose file it was made of
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("state", Key, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.UniqueConstraint("line", "number"),
+)
+
+release_images = sa.Table(
+    "release_images",
+    metadata,
+    sa.Column("release", Key, sa.ForeignKey("releases.id"), primary_key=True),
+    sa.Column("config", Key, primary_key=True),
+    sa.Index("ix_release_images_config", "config"),
+)
+
+floors = sa.Table(
+    "floors",
+    metadata,
+    sa.Column("line", Key, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),  # as published; only ever raised
+)
+
+drafts = sa.Table(
+    "drafts",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),  # the organisation whose releases it changes, or `/`
+    sa.Column("state", Key, nullable=False),
+    sa.Column("open", sa.Integer, unique=True),  # 1 while open, else NULL: there is at most one
+    sa.Column("version", sa.Integer, nullable=False),  # of the targets metadata it will be
+    sa.Column("payload", sa.LargeBinary, nullable=False),  # exactly the bytes that are signed
+    sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+)
+
+draft_changes = sa.Table(
+    "draft_changes",
+    metadata,
+    sa.Column("draft", Key, sa.ForeignKey("drafts.id"), primary_key=True),
+    sa.Column("kind", Key, primary_key=True),
+    sa.Column("release", Key, sa.ForeignKey("releases.id"), primary_key=True),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
+signatures = sa.Table(
+    "signatures",
+    metadata,
+    sa.Column("draft", Key, sa.ForeignKey("drafts.id"), primary_key=True),
+    sa.Column("keyid", Key, primary_key=True),
+    sa.Column("signature", Key, nullable=False),
+    sa.Column("person", Key, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
+# Files of TUF metadata, as they are handed out; final bytes.
+trust = sa.Table(
+    "trust",
+    metadata,
+    sa.Column("role", Key, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+)
+
 OWNERS = {
     "entries": "audit",
     "people": "identity",
@@ -155,4 +271,14 @@ OWNERS = {
     "approvals": "approvals",
     "votes": "approvals",
     "rollouts": "rollouts",
+    "images": "supply",
+    "image_names": "supply",
+    "image_blobs": "supply",
+    "releases": "supply",
+    "release_images": "supply",
+    "floors": "supply",
+    "drafts": "supply",
+    "draft_changes": "supply",
+    "signatures": "supply",
+    "trust": "supply",
 }
