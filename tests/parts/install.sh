@@ -10,6 +10,10 @@ command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 # What drives the browser is linked against libatomic, and a page without any font has no width to judge.
 ls /usr/lib/*/libatomic.so.1 >/dev/null 2>&1 || missing="$missing libatomic1"
 ls /usr/share/fonts/truetype/*/*.ttf >/dev/null 2>&1 || missing="$missing fonts-dejavu-core"
+# A Docker engine of the tests' own (tests/parts/docker.py), in namespaces that iproute2 brings up; its images hold busybox.
+[ -x /usr/sbin/dockerd ] || missing="$missing docker.io"
+[ -x /bin/busybox ] || missing="$missing busybox-static"
+command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
 
 [ -n "$missing" ] || exit 0
 
@@ -23,8 +27,24 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
             echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
         fi ;;
     esac
+    # Neither Docker nor its containerd is to run on this machine because tests are: Debian asks policy-rc.d before it starts
+    # what it installs (101: do not), and what it has enabled for the next start of the machine is disabled again.
+    policy=""
+    case "$missing" in *docker.io*)
+        if [ ! -e /usr/sbin/policy-rc.d ]; then
+            policy=/usr/sbin/policy-rc.d
+            trap 'rm -f "$policy"' EXIT
+            printf '#!/bin/sh\nexit 101\n' >"$policy"
+            chmod 755 "$policy"
+        fi ;;
+    esac
     # shellcheck disable=SC2086 # one word a package
     if { apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null; }; then
+        case "$missing" in *docker.io*)
+            if command -v systemctl >/dev/null 2>&1; then
+                systemctl disable --quiet docker.service docker.socket containerd.service || true
+            fi ;;
+        esac
         exit 0
     fi
     echo "tests: apt-get could not install:$missing" >&2

@@ -31,6 +31,12 @@ class PlaneProcess:
         """Return the file of the plane's CA certificate."""
         return self.directory / "keys" / "authority.crt"
 
+    @property
+    def pid(self) -> int:
+        """Return the id of the process."""
+        assert self._process is not None
+        return self._process.pid
+
     def init(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `checkvalve init` with the administrator `admin` and `PASSWORD`."""
         command = [*CHECKVALVE, "init", "--data", str(self.directory), "--json", "--password-file", "-"]

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Docker engine of the tests' own, that shares no bridge, firewall rule, mount or socket with one of this machine.
+
+Two daemons share `docker0` and the firewall chains, and one cuts the other's containers off. So this one runs in
+network, mount and process namespaces that nobody else is in. The daemon is their first process: when it has ended, the
+kernel ends its containerd and whatever else it started, and bridges, rules and mounts are gone with the namespaces. It
+ends with the tests too, however these end. Its images are in memory there, so that a busy disk does not delay it;
+outside it has a directory for its socket and its log.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from checkvalve import clock
+from tests.parts.missing import missing
+
+BUSYBOX = Path("/bin/busybox")
+_SOON = 60.0
+_FLAGS = "--data-root=/run/data --exec-root=/run/exec --pidfile=/run/pid --storage-driver=vfs".split()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running engine; its files are in `directory`, `leader` waits for its end."""
+
+    directory: Path
+    leader: subprocess.Popen[bytes]
+
+    @property
+    def socket(self) -> str:
+        """Return the address of its API."""
+        return f"unix://{self.directory}/docker.sock"
+
+    @property
+    def namespace(self) -> str:
+        """Return the name of its network namespace, which no process of another has."""
+        return str(Path(f"/proc/{self.leader.pid}/ns/net").readlink())
+
+    def run(self, *words: str, stdin: BinaryIO | None = None) -> str:
+        """Run the Docker client and return what it prints."""
+        ran = self._client(*words, stdin=stdin)
+        assert ran.returncode == 0, ran.stderr.decode()
+        return ran.stdout.decode().strip()
+
+    def answers(self) -> bool:
+        """Tell whether the engine answers."""
+        return self._client("version", "--format", "{{.Server.Version}}").returncode == 0
+
+    def build(self, name: str, files: dict[str, bytes], base: str = "scratch") -> str:
+        """Build an image of busybox, in a layer that all of them share, and `files`; return its id."""
+        folder = self.directory / "build"
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / "files").mkdir(parents=True)
+        shutil.copy(BUSYBOX, folder / "busybox")
+        os.utime(folder / "busybox", (0, 0))
+        for path, data in files.items():
+            (folder / "files" / path).write_bytes(data)
+        first = "COPY busybox /bin/busybox\n" if base == "scratch" else ""
+        (folder / "Dockerfile").write_text(f'FROM {base}\n{first}COPY files/ /files/\nCMD ["/bin/busybox", "true"]\n')
+        self.run("build", "-q", "-t", name, str(folder))
+        return self.image_id(name)
+
+    def image_id(self, name: str) -> str:
+        """Return an image's id: the digest of its config."""
+        return self.run("image", "inspect", "--format", "{{.Id}}", name)
+
+    def _client(self, *words: str, stdin: BinaryIO | None = None) -> subprocess.CompletedProcess[bytes]:
+        environment = {"PATH": os.defpath, "HOME": str(self.directory), "DOCKER_BUILDKIT": "0"}
+        command = [_program("docker"), "-H", self.socket, *words]
+        return subprocess.run(command, stdin=stdin, capture_output=True, check=False, env=environment)
+
+    def stop(self) -> None:
+        """Stop it, and wait until it has ended."""
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.leader.pid, how)
+            if _wait(lambda: self.leader.poll() is not None, 20.0):
+                return
+        pytest.fail("the Docker engine of the tests has not ended")
+
+
+@contextlib.contextmanager
+def running(directory: Path) -> Iterator[Engine]:
+    """Lend an engine whose files are in the empty `directory`; skips or fails where it cannot be had."""
+    for program, package in (("dockerd", "docker.io"), ("containerd", "containerd"), ("ip", "iproute2")):
+        if not _program(program):
+            missing(program, f"apt-get install {package}")
+    if not BUSYBOX.exists():
+        missing("busybox", "apt-get install busybox-static")
+    if os.geteuid() != 0:
+        missing("A Docker engine of the tests' own", "run the tests as root")
+    apart = "setpriv --pdeathsig KILL unshare -n -m --propagation private -p --fork --kill-child --mount-proc".split()
+    # /run is empty in there, and the namespace's own.
+    inside = 'mount -t tmpfs none /run && ip link set lo up && exec "$0" "$@"'
+    with (directory / "log").open("wb") as log:
+        leader = subprocess.Popen(
+            [
+                *apart,
+                "sh",
+                "-c",
+                inside,
+                _program("dockerd"),
+                *_FLAGS,
+                f"--host=unix://{directory}/docker.sock",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+        )
+    engine = Engine(directory, leader)
+    try:
+        if not _wait(lambda: leader.poll() is not None or engine.answers(), _SOON) or leader.poll() is not None:
+            pytest.fail("the Docker engine did not start:\n" + (directory / "log").read_text()[-4000:])
+        yield engine
+    finally:
+        engine.stop()
+
+
+def processes(namespace: str) -> set[str]:
+    """Return the processes that are in a namespace of `Engine.namespace`."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and str((entry / "ns/net").readlink()) == namespace:
+                found.add(entry.name)
+    return found
+
+
+def traces(directory: Path) -> dict[str, set[str]]:
+    """Return what an engine in `directory` could leave on this machine: links, rules, mounts, files in /run."""
+    links = {path.name for path in Path("/sys/class/net").iterdir()}
+    mounts = {line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()}
+    run = {path.name for path in Path("/run").iterdir()}
+    rules = subprocess.run([_program("iptables-save")], capture_output=True, text=True, check=False).stdout
+    return {
+        "links": links,
+        "rules": {line for line in rules.splitlines() if not line.startswith(("#", ":"))},
+        "mounts": {path for path in mounts if str(directory) in path or "docker" in path},
+        "run": {name for name in run if name.startswith(("docker", "containerd"))},
+    }
+
+
+def _program(name: str) -> str:
+    """Return the path of a program; Debian's own comes first, and the server's stands in sbin."""
+    return shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") or ""
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = clock.monotonic() + seconds
+    while not condition():
+        if clock.monotonic() > deadline:
+            return False
+        threading.Event().wait(0.05)
+    return True

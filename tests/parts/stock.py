@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A release for those whose subject is something else: a row, without the draft and the keys."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from checkvalve.protocol import workload
+from checkvalve.server.access.model import ROOT
+from checkvalve.server.db.database import Database, Tx
+from checkvalve.server.db.schema import releases
+
+_CONFIG = "sha256:" + "c" * 64
+_IMAGE = workload.Image(
+    config=_CONFIG, config_size=1, manifest="sha256:" + "d" * 64, name="edge:1", platform="linux/amd64", layers=()
+)
+
+
+def release(
+    db: Database,
+    ident: str,
+    ref: str,
+    now: datetime,
+    *,
+    version: str = "1",
+    scope: str = ROOT,
+    state: str = "published",
+) -> None:
+    """Let `ref`, as `name@sha256:…`, be a release of `scope`, in `state` from now on; of the plane's all places."""
+    name, _, digest = ref.partition("@")
+    services = {"edge": workload.Service(image=_CONFIG)}
+    manifest = workload.write(
+        workload.Manifest(name=name, version=version, services=services, images={_CONFIG: _IMAGE})
+    )
+    values = {"id": ident, "scope": scope, "line": workload.line(scope, name), "name": name, "version": version}
+    content = {"number": 1, "digest": digest, "manifest": manifest, "source": b"", "size": 1}
+    made = {"made_by": "", "made_at": now, "changed_at": now}
+    here = releases.c.digest == digest, releases.c.scope == scope
+
+    def put(tx: Tx) -> None:
+        if not tx.run(sa.update(releases).where(*here).values(state=state)):
+            tx.run(sa.insert(releases).values(state=state, **values, **content, **made))
+
+    db.write_now("stock", put)
