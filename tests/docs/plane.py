@@ -6,6 +6,8 @@ from pathlib import Path
 
 from litestar import Litestar
 
+from checkvalve.crypto import keys
+from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db.database import Database
 from checkvalve.server.web import app, pages
 from checkvalve.server.web.plane import Plane
@@ -16,5 +18,14 @@ def nowhere() -> Litestar:
     with tempfile.TemporaryDirectory() as directory:
         database = Database.open("sqlite:", Path(directory))
         database.close()
-    here = Plane(db=database, name="docs", version="0", ca_pem=b"", ca_pin="", origins=("https://localhost:9443",))
+        here = Plane(
+            db=database,
+            name="docs",
+            version="0",
+            ca_pem=b"",
+            ca_pin="",
+            origins=("https://localhost:9443",),
+            blobs=Blobs(Path(directory)),
+            online=keys.make(),
+        )
     return app.application(here, pages.handlers)

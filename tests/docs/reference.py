@@ -10,7 +10,7 @@ from checkvalve.server.access import roles
 from checkvalve.server.access.model import Permission
 from checkvalve.server.settings import Listener, Settings
 from checkvalve.server.web import app
-from tests.docs import commands
+from tests.docs import commands, compose
 from tests.docs.plane import nowhere
 
 SOURCE = Path("src/checkvalve")
@@ -25,6 +25,8 @@ MEANINGS = {
     "devices": "address and port of the listener for devices",
     "operators_certificate": "PEM chain of the company's own; empty is the plane's own. Read again on SIGHUP",
     "operators_key": "the key that belongs to it, PEM, unencrypted, mode 0600",
+    "blobs": "directory of images, on a disk of its own if you like; empty is `blobs` in the data directory",
+    "largest_archive": "bytes of the largest archive that `image import` takes",
     "log": "`debug`, `info`, `warning` or `error`; JSON lines on standard error, plain ones on a terminal",
 }
 
@@ -47,6 +49,7 @@ def pages() -> dict[Path, str]:
         "errors.md": _errors,
         "entries.md": _entries,
         "commands.md": lambda: commands.page(MADE),
+        "compose.md": lambda: compose.page(MADE),
     }
     return {FOLDER / name: page() for name, page in made.items()}
 

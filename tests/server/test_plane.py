@@ -56,7 +56,14 @@ def test_a_plane_is_made_once_and_its_secrets_are_for_its_account_only(plane: Pl
     again = plane.init()
     assert (again.returncode, json.loads(again.stderr)["code"]) == (1, "plane.exists")
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (plane.directory / "keys").iterdir()}
-    assert modes == {"authority.crt": 0o644, "authority.key": 0o600, "plane.crt": 0o644, "plane.key": 0o600}
+    assert modes == {
+        "authority.crt": 0o644,
+        "authority.key": 0o600,
+        "online.key": 0o600,
+        "online.pub": 0o644,
+        "plane.crt": 0o644,
+        "plane.key": 0o600,
+    }
     assert stat.S_IMODE(plane.directory.stat().st_mode) == 0o700
     assert not list(plane.directory.rglob("*.partial"))
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a plane out of nothing.
+"""Makes a plane out of nothing, and gives it its root of trust.
 
 Keys, database, first administrator, and last the settings file, whose presence says that it is one. Cut short at any
-point, the same command finishes it; done twice, the second time says that there is one.
+point, the same command finishes it; done twice, the second time says that there is one. The root of trust names the
+plane's online key, so it usually comes after: the plane is made, people make the root, the plane is given it.
 """
 
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from checkvalve.crypto import passwords
-from checkvalve.errors import NotFoundError
+from checkvalve.crypto import digests, passwords
+from checkvalve.crypto import keys as crypto_keys
+from checkvalve.errors import ConflictError, NotFoundError
 from checkvalve.ids import BindingId, EntryId, PersonId
 from checkvalve.server import keys, settings
 from checkvalve.server.access import roles
@@ -30,6 +32,10 @@ from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.identity import writes as identity_writes
 from checkvalve.server.identity.model import Person
 from checkvalve.server.settings import Settings
+from checkvalve.server.supply import actions as supply_actions
+from checkvalve.server.supply import publish
+from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.supply.model import Anchor
 
 
 @dataclass(frozen=True)
@@ -43,23 +49,29 @@ class Origins:
 
 @dataclass(frozen=True)
 class Founded:
-    """What `init` tells: the pin devices and people type once."""
+    """What `init` tells: the pin devices and people type once, and the public key that signers name in their root."""
 
     directory: Path
     pin: str
     login: str
+    online: Path
 
 
-def found(directory: Path, wanted: Settings, login: str, password: str, origins: Origins) -> Founded:
-    """Make the plane `wanted` in `directory` with one administrator.
+def found(
+    directory: Path, wanted: Settings, login: str, password: str, origins: Origins, root: bytes | None = None
+) -> Founded:
+    """Make the plane `wanted` in `directory` with one administrator, and with `root` if its key is there already.
 
-    Raises `ConflictError` (`plane.exists`), `InvalidError` (`login.*`, `password.*`, `settings.database`),
-    `UnavailableError` (`database.unavailable`).
+    Raises `ConflictError` (`plane.exists`, `trust.no_plane_key`), `InvalidError` (`login.*`, `password.*`,
+    `settings.database`), `UnavailableError` (`database.unavailable`), and what `publish.rooted` raises of `root`.
     """
     tidy = logins.check(login)
     password_rules.check(password, tidy)
     settings.absent(directory)
+    if root is not None:
+        publish.rooted(Anchor(), root, _online(directory / "keys"), origins.now())
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    keys.online(directory / "keys")
     authority = keys.make_authority(directory / "keys", wanted.plane, origins.now(), origins.entropy(16))
     keys.plane_pair(directory / "keys", authority, wanted.names, origins.now(), origins.entropy(16))
     database = Database.open(wanted.database, directory)
@@ -67,10 +79,27 @@ def found(directory: Path, wanted: Settings, login: str, password: str, origins:
         migrate.upgrade(database)
         stored = passwords.store(password, origins.entropy(passwords.SALT_SIZE))
         database.write_now("found", _administrator, tidy, stored, origins)
+        if root is not None:
+            database.write_now("root", _first_root, root, keys.online(directory / "keys"), origins, again=True)
     finally:
         database.close()
     settings.write(directory, wanted)
-    return Founded(directory, authority.pin, tidy)
+    return Founded(directory, authority.pin, tidy, directory / "keys" / keys.ONLINE_PUBLIC)
+
+
+def give_root(directory: Path, known: Settings, root: bytes, origins: Origins) -> str:
+    """Give the plane in `directory` its first root of trust; return the root's SHA-256, in hex: what devices pin.
+
+    Raises `ConflictError` (`trust.same`, `trust.present`), and what `publish.rooted` raises.
+    """
+    online = keys.online(directory / "keys")
+    database = Database.open(known.database, directory)
+    try:
+        migrate.upgrade(database)
+        database.write_now("root", _first_root, root, online, origins, again=False)
+    finally:
+        database.close()
+    return digests.sha256_hex(root)
 
 
 def reset_password(database: Database, login: str, password: str, origins: Origins) -> None:
@@ -102,6 +131,30 @@ def _administrator(tx: Tx, login: str, stored: str, origins: Origins) -> None:
     access_writes.add_binding(tx, binding)
     act = Act(id=EntryId(origins.new_id()), at=now, actor=PLANE, reason="checkvalve init on this machine")
     audit_writes.record(tx, act, "plane.init", f"person:{person.id}", ROOT, {"login": login, "role": binding.role})
+
+
+def _online(directory: Path) -> crypto_keys.PrivateKey:
+    if not (directory / keys.ONLINE).exists():
+        raise ConflictError(
+            "trust.no_plane_key",
+            "No root of trust can name this plane's key yet: the key is made together with the plane.",
+            "Make the plane without --root, make the root with its online.pub, then: checkvalve init --root root.json",
+        )
+    return keys.online(directory)
+
+
+def _first_root(tx: Tx, root: bytes, online: crypto_keys.PrivateKey, origins: Origins, *, again: bool) -> None:
+    there = supply_queries.anchor(tx).root
+    if there == root and again:
+        return  # given by a first try that was cut short before the settings file
+    if there not in {None, root}:
+        raise ConflictError(
+            "trust.present",
+            "The plane has a root of trust already.",
+            "A successor, signed by the people of this one too, is brought with: checkvalve trust install root.json",
+        )
+    act = Act(id=EntryId(origins.new_id()), at=origins.now(), actor=PLANE, reason="checkvalve init on this machine")
+    supply_actions.trust_root(tx, act, root, online)
 
 
 def _reset(tx: Tx, login: str, stored: str, origins: Origins) -> None:

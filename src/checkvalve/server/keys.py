@@ -2,8 +2,9 @@
 """The plane's keys and certificates as files of one directory, readable by the plane's account only.
 
 `authority` is the device CA: it issues what devices show and what the plane's two listeners show, told apart by
-extended key usage, and its fingerprint is the pin that a person types once. Every file is written whole or not at
-all; what exists is kept, so making them may be cut short and done again.
+extended key usage, and its fingerprint is the pin that a person types once. `online` signs TUF's snapshot and
+timestamp; its public half is carried to the signers, who name it in their root of trust. Every file is written whole
+or not at all; what exists is kept, so making them may be cut short and done again.
 """
 
 import os
@@ -17,6 +18,8 @@ from checkvalve.errors import InvalidError, NotFoundError
 
 AUTHORITY_YEARS = 20
 PLANE_DAYS = 730
+ONLINE = "online.key"
+ONLINE_PUBLIC = "online.pub"
 _BACKDATED = timedelta(days=1)  # clients whose clock is a little behind
 
 
@@ -74,6 +77,22 @@ def authority(directory: Path) -> Authority:
             "keys.pair", "authority.crt and authority.key do not belong together.", "Restore both from one backup."
         )
     return Authority(der, key)
+
+
+def online(directory: Path) -> keys.PrivateKey:
+    """Return the key in `online.key`, made first where there is none; `online.pub` is always its public half.
+
+    `InvalidError` (`key.form`, `key.kind`) if the file holds no key of ours.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file, public = directory / ONLINE, directory / ONLINE_PUBLIC
+    if not file.exists():
+        _write(file, keys.dump(keys.make()), 0o600)
+    key = keys.load(file.read_bytes())
+    pem = keys.dump_public(key.public_key())
+    if not public.exists() or public.read_bytes() != pem:
+        _write(public, pem, 0o644)
+    return key
 
 
 def plane_pair(directory: Path, of: Authority, names: tuple[str, ...], now: datetime, entropy: bytes) -> Pair:

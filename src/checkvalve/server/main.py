@@ -13,6 +13,7 @@ from pathlib import Path
 import uvloop
 
 from checkvalve import __version__, clock
+from checkvalve.crypto import metadata
 from checkvalve.errors import CheckvalveError, InvalidError
 from checkvalve.server import founding, running, settings
 from checkvalve.server.db.database import Database
@@ -38,6 +39,9 @@ def run(words: Sequence[str]) -> int:
 
 
 def _init(args: argparse.Namespace) -> int:
+    root = _root(args.root) if args.root else None
+    if root is not None and (args.data / settings.FILE).exists():
+        return _give_root(args, root)
     settings.absent(args.data)
     password, made = _password(args)
     wanted = Settings(
@@ -47,15 +51,37 @@ def _init(args: argparse.Namespace) -> int:
         operators=_address(args.operators),
         devices=_address(args.devices),
     )
-    done = founding.found(args.data, wanted, args.admin, password, ORIGINS)
+    done = founding.found(args.data, wanted, args.admin, password, ORIGINS, root)
     if args.json:
-        _tell(json.dumps({"data": str(done.directory), "login": done.login, "pin": done.pin, "password": made}))
+        said = {"data": str(done.directory), "login": done.login, "online": str(done.online)}
+        _tell(json.dumps({**said, "pin": done.pin, "password": made}))
         return 0
     _tell(f"The plane {wanted.plane!r} is made in {done.directory}.")
     _tell(f"  pin       {done.pin}")
     _tell(f"  sign in   {done.login}" + (f"  password {made}  (shown once)" if made else ""))
     _tell(f"  next      checkvalve serve --data {done.directory}")
+    if root is None:
+        _tell(f"  releases  need a root of trust, made by those who will sign, with this plane's key {done.online}")
+        _tell("            checkvalve keys init --plane-key online.pub, then here: checkvalve init --root root.json")
     return 0
+
+
+def _give_root(args: argparse.Namespace, root: bytes) -> int:
+    digest = founding.give_root(args.data, settings.read(args.data), root, ORIGINS)
+    if args.json:
+        _tell(json.dumps({"data": str(args.data), "root": digest}))
+    else:
+        _tell(f"The plane in {args.data} has its root of trust; devices pin {digest}.")
+    return 0
+
+
+def _root(name: str) -> bytes:
+    try:
+        with Path(name).open("rb") as file:
+            return file.read(metadata.LARGEST + 1)  # what is longer is refused as such
+    except OSError as error:
+        sentence = f"{name} cannot be read: {error.strerror}."
+        raise InvalidError("trust.file", sentence, "Give the root.json that `checkvalve keys init` wrote.") from error
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -164,6 +190,12 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--database", default="sqlite:", help="postgresql://… instead of SQLite in the data directory")
     init.add_argument(
         "--password-file", default="", help="file with the password, - for standard input; without: asked or made"
+    )
+
+    init.add_argument(
+        "--root",
+        default="",
+        help="root.json with the public halves of the signers' keys; also for a plane that is made",
     )
 
     serve = command("serve", _serve, "Run the plane.", "checkvalve serve --data /var/lib/checkvalve")

@@ -18,11 +18,15 @@ from checkvalve import __version__
 from checkvalve.crypto import certificates
 from checkvalve.errors import CheckvalveError, ConflictError, InvalidError
 from checkvalve.server import keys
+from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db import dialect, migrate
 from checkvalve.server.db.database import Database
 from checkvalve.server.founding import Origins
 from checkvalve.server.settings import Settings
+from checkvalve.server.tasks import loop, refresh, sweep
+from checkvalve.server.tasks.loop import Tick
 from checkvalve.server.web import devices, listeners, pages, tls
+from checkvalve.server.web.imports import Imports
 from checkvalve.server.web.listeners import Listener
 from checkvalve.server.web.plane import Plane
 
@@ -49,7 +53,7 @@ async def serve(
     """Serve until SIGTERM or SIGINT; SIGHUP reads the operators' certificate again. Return 0.
 
     Raises `ConflictError` (`serve.running`, `database.newer`), `InvalidError` (`serve.needs_postgresql`, `tls.*`),
-    `NotFoundError` (`keys.missing`), `UnavailableError` (`database.unavailable`, `listener.*`).
+    `NotFoundError` (`keys.missing`), `UnavailableError` (`database.unavailable`, `listener.*`, `blobs.*`).
     """
     _log_to_stderr(settings.log)
     _more_descriptors()
@@ -92,6 +96,9 @@ async def _listen(
         ca_pem=pem,
         ca_pin=authority.pin,
         origins=tuple(_origin(name, ports.get("operators", 0)) for name in settings.names),
+        blobs=Blobs(settings.blobs_in(directory)),
+        online=keys.online(directory / "keys"),
+        imports=Imports(settings.largest_archive),
         now=origins.now,
         new_id=origins.new_id,
         entropy=origins.entropy,
@@ -99,13 +106,26 @@ async def _listen(
     for door in doors:
         door.app = APPS[door.name](plane)
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    signals = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, _renew, doors, operators_pair)
+        signals.add_signal_handler(number, stop.set)
+    signals.add_signal_handler(signal.SIGHUP, _renew, doors, operators_pair)
     told = {name: _origin(settings.names[0], port) for name, port in ports.items()}
     ready(Ready(settings.plane, told.get("operators", ""), told.get("devices", ""), authority.pin))
-    await listeners.serve(doors, stop)
+    ticking = asyncio.create_task(loop.run(_ticks(plane), stop, origins.entropy))
+    try:
+        await listeners.serve(doors, stop)
+    finally:
+        stop.set()  # also where a listener failed: the database is closed behind the last tick
+        await ticking
+
+
+def _ticks(plane: Plane) -> list[Tick]:
+    """Return what this process does by itself; every process may do all of it (ADR 0004)."""
+    return [
+        Tick("refresh", refresh.WITHIN, lambda: refresh.run(plane.db, plane.online, plane.now, plane.new_id)),
+        Tick("sweep", sweep.WITHIN, lambda: sweep.run(plane.db, plane.blobs, plane.now)),
+    ]
 
 
 def _doors(settings: Settings, role: str, pair: keys.Pair, operators_pair: keys.Pair, ca_pem: bytes) -> list[Listener]:

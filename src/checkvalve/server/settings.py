@@ -8,6 +8,7 @@ setting that is silently ignored is one that somebody believes in.
 import os
 import tomllib
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -33,7 +34,13 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     devices: Listener = Listener(port=8443)
     operators_certificate: str = ""  # PEM chain of the company's own; empty is the plane's
     operators_key: str = ""
+    blobs: str = ""  # directory of images; empty is `blobs` in the data directory
+    largest_archive: Annotated[int, msgspec.Meta(ge=1 << 20)] = 16 << 30  # bytes of one `image import`
     log: str = "info"
+
+    def blobs_in(self, directory: Path) -> Path:
+        """Return where the blobs of the plane in `directory` are; a path that is not absolute begins there."""
+        return directory / (self.blobs or "blobs")
 
 
 def read(directory: Path) -> Settings:

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
@@ -11,8 +12,8 @@ from tests.server.web.plant import Plant
 
 
 @pytest.fixture
-def plant(database: Database, now: datetime) -> Iterator[Plant]:
+def plant(database: Database, now: datetime, tmp_path: Path) -> Iterator[Plant]:
     """Return a plane with two organisations, `north` and `south`, and a person for each role in each."""
-    plant = Plant(database, now).build()
+    plant = Plant(database, now, tmp_path).build()
     yield plant
-    plant.plane.attempts.close()
+    plant.close()

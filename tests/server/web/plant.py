@@ -5,13 +5,14 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from checkvalve import ids
 from checkvalve.canonical import Json
-from checkvalve.crypto import passwords, tokens
+from checkvalve.crypto import keys, passwords, tokens
 from checkvalve.ids import ApprovalId, BindingId, EntryId, PersonId, RolloutId, ScopeId, SessionId, TokenId
 from checkvalve.server.access import actions as access_actions
 from checkvalve.server.access import queries as access_queries
@@ -19,6 +20,7 @@ from checkvalve.server.access import roles
 from checkvalve.server.access.model import ROOT, Binding, ScopeKind, Visibility
 from checkvalve.server.audit import queries as audit_queries
 from checkvalve.server.audit.model import PLANE, Act, Actor, Entry
+from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db.database import Database
 from checkvalve.server.identity import actions as identity_actions
 from checkvalve.server.identity.model import Person, Session, Token
@@ -27,12 +29,14 @@ from checkvalve.server.rollouts.model import Intent
 from checkvalve.server.web import app, auth
 from checkvalve.server.web.door import Door
 from checkvalve.server.web.plane import Plane
+from tests.parts import stock
 
 ORIGIN = "https://plane.test:9443"
 PASSWORD = "a horse, a staple, no battery"
 STORED = passwords.store(PASSWORD, bytes(16), 1)
 NOBODYS_ROLE = "none"
 ROLES = (*roles.BUILT_IN, NOBODYS_ROLE)
+ONLINE = keys.make()
 RELEASE = "edge-base@sha256:" + "a" * 64
 
 
@@ -55,10 +59,11 @@ class User:
 
 @dataclass
 class Plant:
-    """The plane under test. `time` is what its clock shows."""
+    """The plane under test, its blobs in `directory`. `time` is what its clock shows."""
 
     db: Database
     time: datetime
+    directory: Path
     numbers: Callable[[], int] = field(default_factory=lambda: itertools.count(1).__next__)
     organisations: dict[str, str] = field(default_factory=dict)
     users: dict[tuple[str, str], User] = field(default_factory=dict)
@@ -73,6 +78,8 @@ class Plant:
             ca_pem=b"-----BEGIN CERTIFICATE-----\n",
             ca_pin="sha256:00",
             origins=(ORIGIN,),
+            blobs=Blobs(self.directory / "blobs"),
+            online=ONLINE,
             now=lambda: self.time,
             new_id=self.new_id,
             entropy=lambda size: self.numbers().to_bytes(size),
@@ -80,12 +87,18 @@ class Plant:
         self.door = app.operators(self.plane)
 
     def build(self) -> "Plant":
-        """Make both organisations and everybody in them."""
+        """Make both organisations and everybody in them, and a release that all may run."""
+        stock.release(self.db, self.new_id(), RELEASE, self.time)
         for name in ("north", "south"):
             self.organisations[name] = self.scope(ROOT, ScopeKind.ORGANISATION, name)
             for role in ROLES:
                 self.users[name, role] = self.user(self.organisations[name], f"{role}.{name}", role)
         return self
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self.plane.attempts.close()
+        self.plane.imports.close()
 
     def client(self, **headers: str) -> httpx.AsyncClient:
         transport = httpx.ASGITransport(self.door, client=("192.0.2.7", 40_000))  # type: ignore[arg-type]
@@ -112,6 +125,9 @@ class Plant:
     def bind(self, person: Person, role: str, scope: str, **more: Any) -> Binding:  # noqa: ANN401 - of Binding
         binding = Binding(BindingId(self.new_id()), person.id, role, scope, made_by="plane", made_at=self.time, **more)
         return self.db.write_now("bind", access_actions.bind, self.act(), binding)
+
+    def unbind(self, binding: Binding) -> None:
+        self.db.write_now("unbind", access_actions.unbind, self.act(), binding.id)
 
     def sign_in(self, person: Person) -> User:
         secret = tokens.session_secret(self.numbers().to_bytes(32))

@@ -18,12 +18,16 @@ from checkvalve.server.web.api import (
     audit,
     bindings,
     description,
+    drafts,
+    images,
     me,
     people,
     plane,
+    releases,
     rollouts,
     scopes,
     session,
+    trust,
 )
 from checkvalve.server.web.door import Door
 from checkvalve.server.web.plane import Plane
@@ -56,7 +60,7 @@ def application(
         state=State({"plane": here, "description": functools.cache(lambda: description.describe(_api(), here))}),
         openapi_config=None,
         logging_config=None,
-        on_shutdown=[here.attempts.close],
+        on_shutdown=[here.attempts.close, here.imports.close],
     )
     list(auth.routes(app))
     return app
@@ -68,7 +72,7 @@ def routes(app: Litestar) -> list[tuple[str, str, Permission | auth.Need]]:
 
 
 def _api() -> list[Router]:
-    nouns = (session, me, scopes, people, bindings, audit, approvals, rollouts)
+    nouns = (session, me, scopes, people, bindings, audit, approvals, rollouts, images, releases, drafts, trust)
     return [
         copy.deepcopy(plane.router),
         Router("/api/v1", route_handlers=[copy.deepcopy(noun.router) for noun in nouns]),
@@ -76,9 +80,16 @@ def _api() -> list[Router]:
 
 
 async def _readable(request: Request[Any, Any, Any]) -> None:
-    """Refuse a body of the API that does not say it is JSON: a form of another site's page never does."""
+    """Refuse a body of the API that does not say it is JSON: a form of another site's page never does.
+
+    A route that reads something else names its kinds in `opt["reads"]`; what a form can send is never among them.
+    """
     if request.method in auth.SAFE or not request.url.path.startswith("/api/"):
         return
-    kind = request.content_type[0]
-    if kind in _OF_A_FORM or (kind and kind != "application/json" and not kind.endswith("+json")):
+    kind, reads = request.content_type[0], request.route_handler.opt.get("reads")
+    if reads is not None:
+        readable = kind in reads
+    else:
+        readable = kind not in _OF_A_FORM and (not kind or kind == "application/json" or kind.endswith("+json"))
+    if not readable:
         raise HTTPException(status_code=415)

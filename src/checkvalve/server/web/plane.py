@@ -10,15 +10,21 @@ from urllib.parse import urlsplit
 from litestar.connection import ASGIConnection
 
 from checkvalve import clock
+from checkvalve.crypto import keys
+from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db.database import Database
 from checkvalve.server.web.attempts import Attempts
+from checkvalve.server.web.imports import Imports
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """One plane. `origins` are those its pages are served from, as browsers write them (`https://plane.example:9443`)."""
+    """One plane. `origins` are those its pages are served from, as browsers write them (`https://plane.example:9443`).
+
+    `online` is the key that signs TUF's snapshot and timestamp.
+    """
 
     db: Database
     name: str
@@ -26,10 +32,13 @@ class Plane:
     ca_pem: bytes
     ca_pin: str
     origins: tuple[str, ...]
+    blobs: Blobs
+    online: keys.PrivateKey
     now: Callable[[], datetime] = clock.now
     new_id: Callable[[], str] = clock.new_id
     entropy: Callable[[int], bytes] = clock.entropy
     attempts: Attempts = field(default_factory=Attempts)
+    imports: Imports = field(default_factory=Imports)
 
     @property
     def hosts(self) -> frozenset[str]:

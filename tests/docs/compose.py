@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The words of a compose file that a release takes, those it does not, and what to write instead of them."""
+
+import ast
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from checkvalve.server.supply import keywords
+
+ROOM = Path("src/checkvalve/server/supply")
+PLACES: dict[str, tuple[str, Mapping[str, str]]] = {
+    "At the top": ("", keywords.TOP),
+    "`x-checkvalve` at the top": ("x-checkvalve", keywords.X_TOP),
+    "A service": ("services.NAME", keywords.CONTAINER),
+    "`x-checkvalve` of a service": ("services.NAME.x-checkvalve", keywords.X_CONTAINER),
+    "A health check": ("services.NAME.healthcheck", keywords.HEALTH),
+    "A mount in its long form": ("services.NAME.volumes[]", keywords.MOUNT),
+    "A port in its long form": ("services.NAME.ports[]", keywords.PORT),
+    "A network of a service": ("services.NAME.networks.NAME", keywords.ATTACHMENT),
+    "A dependency in its long form": ("services.NAME.depends_on.NAME", keywords.DEPENDENCY),
+    "A network": ("networks.NAME", keywords.NETWORK),
+    "A volume": ("volumes.NAME", keywords.VOLUME),
+    "`x-checkvalve` of a volume": ("volumes.NAME.x-checkvalve", keywords.X_VOLUME),
+}
+CODES = {
+    "compose.size": "the file is larger than a release may be",
+    "compose.syntax": "it is not YAML",
+    "compose.tag": "a YAML tag that makes something else of a value",
+    "compose.bomb": "it grows beyond what any compose file needs, by aliases or by nesting",
+    "compose.duplicate": "a key stands twice in one place",
+    "compose.unknown": "no word of Compose; the nearest one is named",
+    "compose.unsupported": "a word of Compose that a release does not take",
+    "compose.type": "a list where a text is due, and the like",
+    "compose.value": "a value that is not one of those possible",
+    "compose.missing": "something a release needs is not there",
+    "compose.variable": "`$NAME` or `${NAME}`; write the value itself, and `$$` for a dollar sign",
+    "compose.version": "no version that a release can have",
+    "compose.name": "no name that a release, service, volume or network can have",
+    "compose.reference": "it names something that is not declared, or goes in a circle",
+    "compose.too_many": "more is wrong than is told at once",
+    "image.unknown": "nobody imported an image of this name here",
+    "image.ambiguous": "the name leads to images of several platforms",
+}
+
+
+def page(made: str) -> str:
+    """Return the page; `made` says how it came to be."""
+    lines = [
+        "# Words of a compose file",
+        made,
+        "A release is made of a file in the form of the [Compose Specification](https://compose-spec.io).",
+        "A word is taken, or refused with what to write instead; none is ignored in silence.\n",
+    ]
+    for title, (path, words) in PLACES.items():
+        taken = ", ".join(f"`{word}`" for word, instead in words.items() if not instead)
+        lines += [f"## {title}", "", *([f"At `{path}`.", ""] if path else []), f"Taken: {taken}.", ""]
+        refused = [f"| `{word}` | {instead} |" for word, instead in sorted(words.items()) if instead]
+        if refused:
+            lines += ["| not taken | instead |", "|---|---|", *refused, ""]
+    lines += ["## What can be wrong", "", "| code | when |", "|---|---|"]
+    lines += [f"| `{code}` | {when} |" for code, when in CODES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def codes() -> set[str]:
+    """Return the codes that reading a compose file gives, as the code has them: whole, or as `refuse` takes them."""
+    found: set[str] = set()
+    for file in ROOM.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Constant(value=str(text)) if re.fullmatch(r"compose\.[a-z_]+", text):
+                    found.add(text)
+                case ast.Call(func=ast.Attribute(attr="refuse"), args=[ast.Constant(value=str(text)), *_]):
+                    found.add(f"compose.{text}")
+                case _:
+                    pass
+    return found
