@@ -6,13 +6,23 @@ from collections.abc import Callable
 
 import pytest
 
+from checkvalve import clock
 from checkvalve.crypto import merkle
+from checkvalve.server.db.database import Database
 from tests.cli.terminal import Terminal, password_file, sign_in
+from tests.parts import stock
 from tests.parts.plane import PASSWORD, PlaneProcess
 
 pytestmark = pytest.mark.slow
 
 RELEASE = "press-line@sha256:" + "4f" * 32
+
+
+def stocked(plane: PlaneProcess) -> None:
+    """Let the plane have `RELEASE`, as if people had signed it."""
+    database = Database.open("sqlite:", plane.directory)
+    stock.release(database, clock.new_id(), RELEASE, clock.now())
+    database.close()
 
 
 def person(admin: Terminal, plane: PlaneProcess, login: str, role: str, scope: str) -> str:
@@ -165,6 +175,7 @@ def test_a_rollout_is_drafted_proposed_approved_by_another_and_started(
     signed_in.done("binding", "create", "oda", "access-approver", "--scope", scope)
     sign_in(drafter, plane, "oda")
     sign_in(voter, plane, "vera")
+    stocked(plane)
     words = ["--release", RELEASE, "--selector", "tag=press", "--change", "MOC-1042"]
     rollout = drafter.done("rollout", "draft", "Press line", *words, "--scope", scope, "--quiet")
     assert drafter("rollout", "start", rollout, "--yes").code == 1
@@ -204,6 +215,7 @@ def test_a_rejected_rollout_does_not_start(
     person(signed_in, plane, "vide", "access-approver", "Rejected Water")
     sign_in(drafter, plane, "olle")
     sign_in(voter, plane, "vide")
+    stocked(plane)
     words = ["--release", RELEASE, "--selector", "all", "--scope", "Rejected Water"]
     rollout = drafter.done("rollout", "draft", "Wrong", *words, "-q")
     approval = drafter.done("rollout", "propose", rollout, "-q")

@@ -18,7 +18,7 @@ from tests.cli.impostor import Impostor
 from tests.cli.terminal import Terminal, Typist, process
 from tests.parts.plane import CHECKVALVE
 
-NOUNS = "scope person role binding token session audit approval rollout".split()
+NOUNS = "scope person role binding token session audit approval rollout keys image release trust".split()
 
 
 def commands() -> Iterator[tuple[str, ...]]:

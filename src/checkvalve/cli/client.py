@@ -8,7 +8,7 @@ none, and its text is not shown.
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 import httpx
@@ -39,6 +39,7 @@ SECONDS = 30.0
 LARGEST = 64 * 1024 * 1024
 CSRF_HEADER = "X-CSRF-Token"
 _CA_LARGEST = 64 * 1024
+_READING = 1800.0  # seconds a plane may take to read what was sent before it answers: disks are slow, archives large
 _SAFE = frozenset({"GET", "HEAD"})
 _KINDS: Mapping[int, type[CheckvalveError]] = {
     400: InvalidError,
@@ -92,6 +93,37 @@ class Client:
         request = self._http.build_request(method, path, content=content, headers=head, params=dict(query or {}))
         answer, data = exchange(self._http, request, self._seconds, LARGEST)
         return self._judged(answer, data)
+
+    def document(self, path: str, largest: int) -> bytes:
+        """Return bytes as the plane keeps them, whatever they are: to be compared with a digest, never to be believed.
+
+        Raises what `raw` raises.
+        """
+        request = self._http.build_request("GET", path, headers={"Accept": "*/*"})
+        answer, data = exchange(self._http, request, self._seconds, largest)
+        if answer.is_success and "html" not in answer.headers.get("Content-Type", ""):
+            return data
+        return self._judged(answer, data)
+
+    def upload(
+        self,
+        path: str,
+        pieces: Iterable[bytes],
+        size: int | None,
+        told: Callable[[int], None],
+        *,
+        query: Mapping[str, str | int],
+    ) -> bytes:
+        """Send a file of any size piece by piece, and return the answer; `told` hears how many bytes are sent.
+
+        What `pieces` raises comes out as it is. Raises what `raw` raises.
+        """
+        head = {"Content-Type": "application/octet-stream"} | ({} if size is None else {"Content-Length": str(size)})
+        waiting = httpx.Timeout(self._seconds, connect=min(self._seconds, 10), read=max(_READING, self._seconds))
+        request = self._http.build_request(
+            "POST", path, content=_counted(pieces, told), headers=head, params=dict(query), timeout=waiting
+        )
+        return self._judged(*exchange(self._http, request, self._seconds, LARGEST, endless=True))
 
     def _judged(self, answer: httpx.Response, data: bytes) -> bytes:
         if answer.is_redirect:  # rule 2
@@ -187,21 +219,35 @@ def authority(url: str, seconds: float) -> tuple[str, str]:
         ) from error
 
 
-def exchange(http: httpx.Client, request: httpx.Request, seconds: float, largest: int) -> tuple[httpx.Response, bytes]:
-    """Send one request and return the answer with its body, in `seconds` and of `largest` bytes at most."""
+def exchange(
+    http: httpx.Client, request: httpx.Request, seconds: float, largest: int, *, endless: bool = False
+) -> tuple[httpx.Response, bytes]:
+    """Send one request and return the answer with its body, in `seconds` and of `largest` bytes at most.
+
+    An `endless` request takes what it takes; its answer has `seconds` once it has begun.
+    """
     url = str(request.url.copy_with(path="/", query=None)).rstrip("/")
     until = clock.monotonic() + seconds
     try:
         answer = http.send(request, stream=True)
+        until = clock.monotonic() + seconds if endless else until
         try:
             body = b"".join(_bounded(answer, until, largest, url, request.method))
         finally:
             answer.close()
     except httpx.TimeoutException as error:
-        raise _late(url, seconds, request.method) from error
+        raise _late(url, 0 if endless else seconds, request.method) from error
     except httpx.HTTPError as error:
         raise _unreachable(error, url, request.method) from error
     return answer, body
+
+
+def _counted(pieces: Iterable[bytes], told: Callable[[int], None]) -> Iterator[bytes]:
+    sent = 0
+    for piece in pieces:
+        yield piece
+        sent += len(piece)  # once it is handed on: what is shown is what went out
+        told(sent)
 
 
 def _bounded(answer: httpx.Response, until: float, largest: int, url: str, method: str) -> Iterator[bytes]:

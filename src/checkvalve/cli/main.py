@@ -13,7 +13,19 @@ from typer.main import get_command
 
 from checkvalve import __version__
 from checkvalve.cli import failures, output
-from checkvalve.cli.commands import account, approval, audit, binding, credential, person, rollout
+from checkvalve.cli.commands import (
+    account,
+    approval,
+    audit,
+    binding,
+    credential,
+    image,
+    keys,
+    person,
+    release,
+    rollout,
+    trust,
+)
 from checkvalve.cli.commands import scope as scope_commands
 from checkvalve.cli.failures import UsageError
 from checkvalve.cli.invocation import AsJson, Flags, Quiet, Said, ScopeName, Yes
@@ -128,7 +140,20 @@ def _stub(name: str, sentence: str) -> None:
     app.command(name, help=sentence, context_settings=anything)(elsewhere)
 
 
-for noun in (account, scope_commands, person, binding, credential, audit, approval, rollout):
+for noun in (
+    account,
+    scope_commands,
+    person,
+    binding,
+    credential,
+    audit,
+    approval,
+    rollout,
+    keys,
+    trust,
+    image,
+    release,
+):
     noun.register(app)
 for each, what in ELSEWHERE.items():
     _stub(each, what)

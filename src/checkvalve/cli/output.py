@@ -7,6 +7,7 @@ Text that comes from a plane is shown without control characters, so that no nam
 import getpass
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
@@ -42,6 +43,14 @@ def note(text: str) -> None:
     """Print one line beside the answer."""
     sys.stderr.write(plain(text) + "\n")
     sys.stderr.flush()
+
+
+def passing(text: str) -> None:
+    """Show one line that the next one replaces; an empty one takes it away. Only where somebody looks."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be taken back
+        sys.stderr.write("\r\x1b[K" + plain(text)[:width])
+        sys.stderr.flush()
 
 
 def json(data: bytes) -> None:

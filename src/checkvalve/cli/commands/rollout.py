@@ -16,7 +16,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="Of `rollout list`.")]
 def register(app: typer.Typer) -> None:
     """Add the noun."""
     example = (
-        'checkvalve rollout draft "Press line 2.4.1" --scope "Norra Water/Visby" --release press-line@sha256:4f1a...'
+        'checkvalve rollout draft "Press line 2.4.1" --scope "Norra Water/Visby" --release press-line@2.4.1'
         ' --selector "tag=press" --change MOC-1042'
     )
     group = noun(app, "rollout", "Which release goes where, and under whose approval.")
@@ -64,7 +64,9 @@ def draft(
     run: Invocation,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What people on site call it.")],
     *,
-    release: Annotated[str, typer.Option(metavar="NAME@sha256:...", help="What goes there.")],
+    release: Annotated[
+        str, typer.Option(metavar="NAME@VERSION", help="What goes there; name@sha256:... is the same, for ever.")
+    ],
     selector: Annotated[str, typer.Option(metavar="TEXT", help="To which devices of the scope.")],
     approvals: Annotated[int, typer.Option(min=0, max=2, help="How many people must approve.")] = 1,
     change: Annotated[str, typer.Option(metavar="REFERENCE", help="Number of the MoC or work order.")] = "",
