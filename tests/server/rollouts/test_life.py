@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Barrier
 
@@ -288,6 +289,7 @@ def test_cancelling_leaves_a_closed_approval_as_it_was(world: World) -> None:
 
 def test_a_wrong_draft_leaves_nothing(world: World) -> None:
     asker, good = world.person("operator"), Intent(RELEASE, "site=visby", 1)
+    world.stock()
 
     def draft(name: str, scope: str, wanted: Intent, actor: Actor) -> Rollout:
         act = Act(id=world.act(asker).id, at=world.now, actor=actor)
@@ -296,10 +298,50 @@ def test_a_wrong_draft_leaves_nothing(world: World) -> None:
 
     person = Actor("person", asker, "Ann")
     world.refused("rollout.name", draft, "a\x07b", world.site, good, person)
-    world.refused("rollout.release", draft, "Patch", world.site, Intent("x", "y", 1), person)
+    world.refused("rollout.selector", draft, "Patch", world.site, replace(good, selector=" "), person)
+    for nobodys in ("x", "press-line", "press-line@9", "other@2.4.1", "@", "", "press-line@2.4.1\0", "a" * 10_000):
+        world.refused("release.unknown", draft, "Patch", world.site, replace(good, release=nobodys), person)
     world.refused("scope.not_found", draft, "Patch", "/nowhere/", good, person)
     # A token's own id is nobody's: who drafts is compared with who votes, so it must be a person.
     world.refused("person.not_found", draft, "Patch", world.site, good, Actor("token", world.new_id(), "CI"))
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("drafted", "release.not_published"),
+        ("withdrawn", "release.withdrawn"),
+        ("discarded", "release.unknown"),
+    ],
+)
+def test_only_a_release_that_people_signed_and_kept_is_rolled_out(world: World, state: str, code: str) -> None:
+    asker = world.person("operator")
+    proposed, _ = world.proposed(asker, approvals=0)
+    world.stock(state)
+    world.refused(code, world.start, asker, proposed)
+    act, wanted = world.act(asker), Intent(RELEASE, "site=visby", 0)
+    draft = world.database.write_now
+    world.refused(code, draft, "draft", actions.draft, act, RolloutId(world.new_id()), world.site, "Patch", wanted)
+    world.stock()
+    assert world.start(asker, proposed).state is State.STARTED
+
+
+def test_a_release_named_by_its_version_is_kept_by_its_digest(world: World) -> None:
+    asker = world.person("operator")
+    world.stock()
+    act, wanted, rollout = world.act(asker), Intent(" press-line@2.4.1 ", "site=visby", 0), RolloutId(world.new_id())
+    world.database.write_now("draft", actions.draft, act, rollout, world.site, "Patch", wanted)
+    assert world.rollout(rollout).wanted.release == RELEASE
+
+
+def test_a_release_of_another_organisation_is_unknown(world: World) -> None:
+    asker, foreign = world.person("operator"), world.place("/", "organisation")
+    world.stock()
+    act, wanted = world.act(asker), Intent(RELEASE, "all", 0)
+    draft = world.database.write_now
+    world.refused(
+        "release.unknown", draft, "draft", actions.draft, act, RolloutId(world.new_id()), foreign, "Patch", wanted
+    )
 
 
 def test_what_may_not_be_seen_is_not_there(world: World) -> None:

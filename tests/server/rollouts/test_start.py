@@ -82,6 +82,12 @@ def test_a_proposed_and_approved_one_starts(
     assert start.judge(_rollout(State.PROPOSED, approvals), standing) == Go(by)
 
 
+def test_an_approved_one_does_not_start_while_its_release_cannot_be_taken() -> None:
+    withdrawn = No("release.withdrawn", "press-line 2.4.1 was withdrawn.", "Choose another release.")
+    assert start.judge(_rollout(State.PROPOSED, 1), Approved((ANN,)), withdrawn) == withdrawn
+    assert start.judge(_rollout(State.STARTED, 1), Approved((ANN,)), withdrawn) != withdrawn
+
+
 def test_a_refusal_says_how_many_are_there_and_why_it_was_rejected() -> None:
     missing = start.judge(_rollout(State.PROPOSED, 2), Waiting(1, 2))
     rejected = start.judge(_rollout(State.PROPOSED, 1), Rejected(ANN, "Not in winter."))

@@ -23,6 +23,7 @@ from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database, Tx
 from checkvalve.server.rollouts import actions, queries
 from checkvalve.server.rollouts.model import Intent, Rollout
+from tests.parts import stock
 
 RELEASE = "press-line@sha256:" + "5e" * 32
 APPROVER = "access-approver"
@@ -98,8 +99,13 @@ class World:
         """Return an act of `person`, now."""
         return Act(id=EntryId(self.new_id()), at=self.now, actor=Actor("person", person, person))
 
+    def stock(self, state: str = "published") -> None:
+        """Let `RELEASE` be a release of the organisation, or be in another state from now on."""
+        stock.release(self.database, self.new_id(), RELEASE, self.now, version="2.4.1", scope=self.org, state=state)
+
     def drafted(self, by: PersonId, approvals: int = 1, scope: str = "") -> RolloutId:
-        """Draft a rollout and return its id."""
+        """Draft a rollout of a release that may run, and return its id."""
+        self.stock()
         rollout = RolloutId(self.new_id())
         intent = Intent(RELEASE, "site=visby", approvals, "MOC-12", "Valve firmware.")
         act = self.act(by)

@@ -22,6 +22,7 @@ from checkvalve.server.rollouts import intent as intents
 from checkvalve.server.rollouts import queries, writes
 from checkvalve.server.rollouts import start as starts
 from checkvalve.server.rollouts.model import Go, Intent, No, Rollout, State
+from checkvalve.server.supply import queries as supply_queries
 
 APPROVAL_LASTS = timedelta(days=7)
 
@@ -29,16 +30,18 @@ APPROVAL_LASTS = timedelta(days=7)
 def draft(tx: Tx, act: Act, rollout_id: RolloutId, scope: str, name: str, intent: Intent) -> Rollout:
     """Write down what is to happen in the scope at path `scope`; the actor is its drafter.
 
-    Raises `InvalidError` (`rollout.name` and what `intent.compose` raises), `NotFoundError` (`scope.not_found`,
-    `person.not_found`).
+    The release may be named by its version; it is kept by its digest. Raises `InvalidError` (`rollout.name`,
+    `release.unknown` and what `intent.compose` raises), `NotFoundError` (`scope.not_found`, `person.not_found`),
+    `ConflictError` (`release.not_published`, `release.withdrawn`, `release.below_floor`).
     """
     drafter = _person(tx, act)
     access_queries.at(tx, scope)
+    release = supply_queries.named(tx, scope, intent.release.strip())
     rollout = Rollout(
         id=rollout_id,
         scope=scope,
         name=intents.name(name),
-        intent=intents.compose(intent),
+        intent=intents.compose(replace(intent, release=release.ref)),
         state=State.DRAFT,
         approval=None,
         made_by=drafter,
@@ -81,7 +84,7 @@ def start(tx: Tx, act: Act, rollout_id: RolloutId) -> Rollout:
     (`rollout.changed`) if the approval was given for something else.
     """
     rollout = queries.rollout(tx, rollout_id)
-    match starts.judge(rollout, queries.standing(tx, rollout, act.at)):
+    match starts.judge(rollout, queries.standing(tx, rollout, act.at), queries.obstacle(tx, rollout)):
         case Go(by):
             _spend(tx, rollout, act)
         case No(code, sentence, remedy):

@@ -24,7 +24,7 @@ class State(StrEnum):
 class Intent:
     """What is to happen, as a person wrote it."""
 
-    release: str  # `name@sha256:<64 hex digits>`
+    release: str  # `name@sha256:<64 hex digits>`; on its way into a draft also `name@version`
     selector: str  # which devices of the scope
     approvals: int  # people who must approve it: 0, 1 or 2
     change: str = ""  # change reference: the number of the MoC or work order

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from checkvalve.errors import NotFoundError
+from checkvalve.errors import CheckvalveError, NotFoundError
 from checkvalve.ids import ApprovalId, PersonId, RolloutId
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import ROOT, Visibility
@@ -13,7 +13,8 @@ from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.approvals.model import Standing
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Row, Tx
-from checkvalve.server.rollouts.model import Rollout, State
+from checkvalve.server.rollouts.model import No, Rollout, State
+from checkvalve.server.supply import queries as supply_queries
 
 EVERYWHERE = Visibility((ROOT,))
 
@@ -54,6 +55,17 @@ def standing(tx: Tx, rollout: Rollout, now: datetime) -> Standing | None:
     if rollout.approval is None:
         return None
     return approval_queries.standing(tx, approval_queries.approval(tx, rollout.approval), now)
+
+
+def obstacle(tx: Tx, rollout: Rollout) -> No | None:
+    """Return why the release of a proposed rollout cannot be taken now; None if it can, or if nobody waits for it."""
+    if rollout.state is not State.PROPOSED:
+        return None
+    try:
+        supply_queries.named(tx, rollout.scope, rollout.wanted.release)
+    except CheckvalveError as error:
+        return No(error.code, error.sentence, error.remedy)
+    return None
 
 
 def _rollout(row: Row) -> Rollout:

@@ -2,7 +2,8 @@
 """May this rollout start now?
 
 Rules: 1. only a proposed one starts, and once; 2. it starts without an approval only if its intent asks for none; 3. an
-approval counts as it stands now, and by as many people as the intent asks for.
+approval counts as it stands now, and by as many people as the intent asks for; 4. its release may still be taken: what
+was withdrawn since, or fell below its floor, goes nowhere.
 """
 
 from typing import assert_never
@@ -14,8 +15,11 @@ from checkvalve.server.rollouts.model import Go, No, Rollout, State, Verdict
 _ANEW = "Cancel it, then draft and propose it anew."
 
 
-def judge(rollout: Rollout, standing: Standing | None) -> Verdict:
-    """Return `Go` with those who approved, or `No` with the reason; `standing` is None where no approval was opened."""
+def judge(rollout: Rollout, standing: Standing | None, obstacle: No | None = None) -> Verdict:
+    """Return `Go` with those who approved, or `No` with the reason.
+
+    `standing` is None where no approval was opened; `obstacle` is why its release cannot be taken, None if it can.
+    """
     match rollout.state:  # rule 1
         case State.DRAFT:
             return No("rollout.not_proposed", "The rollout is still a draft.", "Propose it, then have it approved.")
@@ -23,6 +27,8 @@ def judge(rollout: Rollout, standing: Standing | None) -> Verdict:
             return No("rollout.started", "The rollout has started already.", "Nothing is left to do.")
         case State.CANCELLED:
             return No("rollout.cancelled", "The rollout was cancelled.", "Draft it anew.")
+        case State.PROPOSED if obstacle is not None:  # rule 4
+            return obstacle
         case State.PROPOSED:
             return _by_approval(rollout.wanted.approvals, standing)
         case _:
