@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,6 +99,40 @@ class Stage:
         self._process.wait(30)
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def run(self, login: str, *words: str) -> str:
+        """Run the CLI as this person, who has a terminal of their own; nobody where no plane is asked.
+
+        Return what it printed; raise `UnavailableError` if it failed.
+        """
+        done = self._terminal(login, words)
+        if done.returncode:
+            raise UnavailableError("demo.command", f"checkvalve {' '.join(words[:2])}: {done.stderr.strip()}")
+        return done.stdout
+
+    def refused(self, login: str, *words: str) -> str:
+        """Run the CLI as this person; return the code of its refusal, nothing if it did what was asked."""
+        done = self._terminal(login, (*words, "--json"))
+        return str(json.loads(done.stderr.splitlines()[-1])["code"]) if done.returncode else ""
+
+    def secret(self, name: str) -> Path:
+        """Return a file with a secret of this name, made when first asked for."""
+        file = self.directory / name
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(f"demo {clock.entropy(12).hex()}\n")
+        return file
+
+    def _terminal(self, login: str, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        config = self.directory / f"{login or 'nobody'}.json"
+        environ = {**os.environ, "CHECKVALVE_CONFIG": str(config)}
+        if login and not config.exists():
+            password = self.directory / f"{login}.password"
+            password.touch(mode=0o600)
+            password.write_text(self.people[login] + "\n")
+            said = ("login", self.url, "--pin", self.pin, "--login", login, "--password-file", str(password))
+            _command(said, environ)
+        return _command((*words, "--yes"), environ)
+
     def caller(self, login: str) -> Caller:
         """Return this person, signed in once."""
         if login not in self.callers:
@@ -105,6 +140,13 @@ class Stage:
             caller.sign_in(self.people[login])
             self.callers[login] = caller
         return self.callers[login]
+
+
+def _command(words: Sequence[str], environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [*_checkvalve(words[0]), *words[1:]]
+    return subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ, timeout=60
+    )
 
 
 def _checkvalve(command: str) -> list[str]:

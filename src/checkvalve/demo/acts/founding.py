@@ -5,7 +5,7 @@ from checkvalve import clock
 from checkvalve.demo.facts import Fact
 from checkvalve.demo.stage import Stage
 
-TITLE = "A plane out of nothing, three water sites, five people"
+TITLE = "A plane out of nothing, three water sites, seven people"
 ADMIN = "admin"
 SITES = ("Visby waterworks", "Malmö pumping", "Luleå reservoir")
 # login, name, organisation, roles; Anna could approve, but never what she asked for herself
@@ -13,6 +13,8 @@ PEOPLE = (
     ("anna", "Anna Lind, operations", "Norra Water", "operator access-approver"),
     ("bo", "Bo Ek, operations", "Norra Water", "operator"),
     ("ingrid", "Ingrid Berg, shift lead", "Norra Water", "access-approver"),
+    ("rut", "Rut Dahl, releases", "Norra Water", "release-manager"),
+    ("nils", "Nils Ek, engineering", "Norra Water", "release-manager"),
     ("maja", "Maja Holm, audit", "Norra Water", "auditor"),
     ("otto", "Otto Syd, operations", "Syd Energi", "operator"),
 )

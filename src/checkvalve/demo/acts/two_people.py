@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Act: a change that needs a second person, and what happens without one."""
 
+from checkvalve.demo.acts import supply
 from checkvalve.demo.facts import Fact
 from checkvalve.demo.stage import Stage
 
@@ -14,7 +15,7 @@ def play(stage: Stage) -> list[Fact]:
         "/api/v1/rollouts",
         scope=stage.places["Norra Water"],
         name="press-line 2.4.1",
-        release="press-line@sha256:" + "4" * 64,
+        release=supply.RELEASE,
         selector="tag:press-line",
         approvals=1,
         change="MoC-2026-117",
