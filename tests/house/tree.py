@@ -16,7 +16,7 @@ SERVER = ROOT / "src/checkvalve/server"
 SCHEMA = SERVER / "db/schema.py"
 
 # What stands in `server/` and is no room (a room serves one subject).
-FLOORS = frozenset({"db", "exchange", "outside", "tasks", "web"})
+FLOORS = frozenset({"blobs", "db", "exchange", "outside", "tasks", "web"})
 NOT_DECISIONS = frozenset({"__init__", "actions", "writes", "queries", "model", "tables"})
 
 Finding = tuple[int, str]

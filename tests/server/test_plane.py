@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import signal
 import ssl
 import stat
@@ -16,8 +17,9 @@ import pytest
 from checkvalve.crypto import certificates
 from checkvalve.demo.caller import RefusedError
 from checkvalve.server import settings
-from tests.parts import kills, postgres
+from tests.parts import kills, postgres, supply_kills
 from tests.parts.plane import CHECKVALVE, PASSWORD, PlaneProcess
+from tests.parts.supply_work import Plant
 
 pytestmark = pytest.mark.slow
 
@@ -201,3 +203,9 @@ def test_killed_in_the_middle_of_its_work_it_has_all_it_acknowledged_once(plane_
     found = kills.killed_after(plane_on.start(), "first", 60)
     assert (found.lost, found.without_entry, found.doubled) == ([], [], [])
     assert found.acknowledged >= 60
+
+
+def test_killed_while_releases_are_made_and_signed_it_has_all_it_acknowledged(plane_on: PlaneProcess) -> None:
+    seed = random.randrange(1_000_000)
+    found = supply_kills.killed(Plant(plane_on.start()).found(), f"s{seed}", random.Random(seed))
+    assert found.wrong == [], f"seed {seed}"

@@ -335,3 +335,11 @@ def test_a_change_and_a_signature_at_once_never_both_count_for_other_bytes(plant
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(do, range(2)))
     assert answers in (["done", "draft.signed"], ["draft.digest", "done"])
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 2_001, "a\nb", "a\x1b[31mb", "a\u202eb"])
+def test_what_is_taken_away_is_taken_away_for_a_reason_that_reads_as_one_line(plant: World, reason: str) -> None:
+    release = plant.made()
+    plant.published()
+    plant.refused("release.reason", plant.withdraw, release.id, reason)
+    plant.refused("release.reason", plant.floor, release.id, reason)

@@ -75,6 +75,13 @@ def drafted(plant: Plant, org: str) -> tuple[Release, Draft]:
     return release, plant.db.read_now("draft", supply_queries.draft, draft)
 
 
+def made(plant: Plant, text: bytes, scope: str) -> Release:
+    """Make a release in the north; it waits in the draft that is open, or opens one."""
+    release, draft = ReleaseId(plant.new_id()), DraftId(plant.new_id())
+    act = plant.act(plant.users["north", "release-manager"].actor)
+    return plant.db.write_now("create", supply_actions.create, act, release, draft, scope, text, "", "")
+
+
 def waiting(plant: Plant, org: str) -> tuple[Release, Draft]:
     """Return what `drafted` made last, if it waits still; made anew it would cost those who only read."""
     there = plant.db.read_now("open", supply_queries.open_draft)

@@ -11,6 +11,7 @@ import pytest
 from checkvalve.canonical import Json
 from checkvalve.crypto import digests, keys, metadata
 from checkvalve.protocol import workload
+from checkvalve.server.access.model import ScopeKind
 from checkvalve.server.audit.model import Kind
 from tests.server.supply import world
 from tests.server.web import goods
@@ -331,3 +332,18 @@ def test_releases_of_another_organisation_read_like_those_that_are_not_there(pla
         assert without_ids(found[0]) == without_ids(found[1])
         assert _done(plant, _manager(plant), "GET", f"/{noun}")["items"] == []
         assert ident in _ask(plant, plant.users["south", "viewer"], "GET", f"/{noun}").text
+
+
+def test_a_release_is_compared_only_with_one_that_the_caller_may_read(plant: Plant) -> None:
+    north = plant.organisations["north"]
+    visby, gavle = (plant.scope(north, ScopeKind.SITE, name) for name in ("Visby", "Gavle"))
+    goods.ready(plant, north)
+    goods.made(plant, world.source("press-line", "1", goods.NAME, port=7070), visby)
+    second = goods.made(plant, world.source("press-line", "2", goods.NAME), gavle)
+    local = plant.user(gavle, "local", "release-manager")
+    text = world.source("press-line", "3", goods.NAME).decode()
+    for user, seen in ((local, False), (_manager(plant), True)):
+        said = _done(plant, user, "GET", f"/releases/{second.id}/differences")
+        assert any("7070" in one["before"] for one in said) == seen
+    checked = _done(plant, local, "POST", "/releases/check", {"scope": gavle, "source": text})
+    assert checked["previous"] == "press-line@2"

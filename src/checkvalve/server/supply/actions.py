@@ -126,13 +126,13 @@ def create(
 def withdraw(tx: Tx, act: Act, draft_id: DraftId, release_id: ReleaseId, reason: str) -> Draft:
     """Put into the open draft that a published release may not be taken any more.
 
-    Raises `NotFoundError` (`release.not_found`, `person.not_found`), `ConflictError` (`release.state`, what
-    `draft.joined` raises).
+    Raises `NotFoundError` (`release.not_found`, `person.not_found`), `InvalidError` (`release.reason`), `ConflictError`
+    (`release.state`, what `draft.joined` raises).
     """
-    release = queries.release(tx, release_id)
+    release, why = queries.release(tx, release_id), standing.reason(reason)
     standing.withdrawn(release, _open_changes(tx))
-    draft = _changed(tx, act, draft_id, Change(ChangeKind.WITHDRAW, release, reason))
-    facts = {**_release(release), **_drafted(draft), "reason": reason}
+    draft = _changed(tx, act, draft_id, Change(ChangeKind.WITHDRAW, release, why))
+    facts = {**_release(release), **_drafted(draft), "reason": why}
     audit_writes.record(tx, act, "release.withdraw", f"release:{release_id}", release.scope, facts)
     return draft
 
@@ -140,19 +140,19 @@ def withdraw(tx: Tx, act: Act, draft_id: DraftId, release_id: ReleaseId, reason:
 def floor(tx: Tx, act: Act, draft_id: DraftId, release_id: ReleaseId, reason: str) -> Draft:
     """Put into the open draft that nothing older than a published release may be taken any more.
 
-    Raises `NotFoundError` (`release.not_found`, `person.not_found`), `ConflictError` (`release.state`, `trust.floor`,
-    what `draft.joined` raises).
+    Raises `NotFoundError` (`release.not_found`, `person.not_found`), `InvalidError` (`release.reason`), `ConflictError`
+    (`release.state`, `trust.floor`, what `draft.joined` raises).
     """
-    release = queries.release(tx, release_id)
+    release, why = queries.release(tx, release_id), standing.reason(reason)
     published = drafts.listed(queries.anchor(tx).targets)
     standing.floored(release, published, _open_changes(tx))
-    draft = _changed(tx, act, draft_id, Change(ChangeKind.FLOOR, release, reason))
+    draft = _changed(tx, act, draft_id, Change(ChangeKind.FLOOR, release, why))
     facts: dict[str, Json] = {
         **_release(release),
         **_drafted(draft),
         "after": {"floor": release.number},
         "before": {"floor": published.floors.get(release.line, 0)},
-        "reason": reason,
+        "reason": why,
     }
     audit_writes.record(tx, act, "release.floor", f"release:{release_id}", release.scope, facts)
     return draft

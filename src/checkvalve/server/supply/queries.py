@@ -8,45 +8,32 @@ import sqlalchemy as sa
 
 from checkvalve.crypto import metadata
 from checkvalve.errors import InvalidError, NotFoundError
-from checkvalve.ids import DraftId, ImageId, PersonId, ReleaseId
+from checkvalve.ids import DraftId, ImageId, ReleaseId
 from checkvalve.protocol import workload
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import ROOT, Visibility
 from checkvalve.server.db import schema
-from checkvalve.server.db.database import Row, Tx
+from checkvalve.server.db.database import Tx
 from checkvalve.server.db.schema import (
     draft_changes,
-    floors,
     image_blobs,
     image_names,
-    release_images,
-    signatures,
     trust,
 )
-from checkvalve.server.supply import compose, difference, publish, resolve, standing
+from checkvalve.server.supply import compose, difference, publish, resolve, standing, tables
 from checkvalve.server.supply import draft as drafts_of
 from checkvalve.server.supply.composed import Composed, Prepared, Problem
 from checkvalve.server.supply.model import (
     Anchor,
-    Blob,
-    Change,
     ChangeKind,
     Draft,
     DraftState,
-    Found,
     Image,
     Release,
-    Signature,
     State,
 )
 
 EVERYWHERE = Visibility((ROOT,))
-
-_IMAGE = tuple(schema.images.c)
-_RELEASE = (*schema.releases.c, floors.c.number.label("floor"))
-_RELEASES = schema.releases.outerjoin(floors, floors.c.line == schema.releases.c.line)
-_DRAFT = tuple(schema.drafts.c)
-_KEPT = schema.releases.c.state != State.DISCARDED.value
 
 
 def above(scope: str) -> list[str]:
@@ -66,13 +53,15 @@ def images(tx: Tx, seen: Visibility, *, limit: int = 100, before: str = "", name
     if name:
         named = sa.or_(image_names.c.name == name, image_names.c.name.startswith(f"{name}:", autoescape=True))
         wanted.append(sa.exists().where(image_names.c.image == schema.images.c.id, named))
-    return _images(tx, tx.all(sa.select(*_IMAGE).where(*wanted).order_by(schema.images.c.id.desc()).limit(limit)))
+    return tables.images(
+        tx, tx.all(sa.select(*tables.IMAGE).where(*wanted).order_by(schema.images.c.id.desc()).limit(limit))
+    )
 
 
 def image(tx: Tx, image_id: ImageId, seen: Visibility = EVERYWHERE) -> Image:
     """Return one image; `NotFoundError` (`image.not_found`) if there is none that may be seen."""
     within = access_queries.within(schema.images.c.scope, seen)
-    found = _images(tx, tx.all(sa.select(*_IMAGE).where(schema.images.c.id == image_id, within)))
+    found = tables.images(tx, tx.all(sa.select(*tables.IMAGE).where(schema.images.c.id == image_id, within)))
     if not found:
         raise NotFoundError("image.not_found", "There is no such image, or not for you.", "List the images you see.")
     return found[0]
@@ -81,7 +70,7 @@ def image(tx: Tx, image_id: ImageId, seen: Visibility = EVERYWHERE) -> Image:
 def same_image(tx: Tx, scope: str, config: str) -> Image | None:
     """Return the image of this config that exactly this scope has."""
     here = (schema.images.c.scope == scope, schema.images.c.config == config)
-    return next(iter(_images(tx, tx.all(sa.select(*_IMAGE).where(*here)))), None)
+    return next(iter(tables.images(tx, tx.all(sa.select(*tables.IMAGE).where(*here)))), None)
 
 
 def leads(tx: Tx, image: Image, name: str) -> list[str]:
@@ -121,12 +110,14 @@ def releases(
         wanted.append(schema.releases.c.name == name)
     if state is not None:
         wanted.append(schema.releases.c.state == state.value)
-    return _releases(tx, *wanted, limit=limit)
+    return tables.releases(tx, *wanted, limit=limit)
 
 
 def release(tx: Tx, release_id: ReleaseId, seen: Visibility = EVERYWHERE) -> Release:
     """Return one release; `NotFoundError` (`release.not_found`) if there is none that may be seen."""
-    found = _releases(tx, schema.releases.c.id == release_id, access_queries.within(schema.releases.c.scope, seen))
+    found = tables.releases(
+        tx, schema.releases.c.id == release_id, access_queries.within(schema.releases.c.scope, seen)
+    )
     if not found:
         raise NotFoundError(
             "release.not_found", "There is no such release, or not for you.", "List the releases you can see."
@@ -142,15 +133,16 @@ def named(tx: Tx, scope: str, text: str) -> Release:
     """
     name, _, which = text.partition("@")
     column = schema.releases.c.digest if which.startswith("sha256:") else schema.releases.c.version
-    here = (schema.releases.c.name == name, column == which, schema.releases.c.scope.in_(above(scope)), _KEPT)
+    here = (schema.releases.c.name == name, column == which, schema.releases.c.scope.in_(above(scope)), tables.KEPT)
     # A NUL is in no name, and PostgreSQL takes none.
-    found = _releases(tx, *here) if "\0" not in text else []
+    found = tables.releases(tx, *here) if "\0" not in text else []
     return standing.taken(max(found, key=lambda one: (len(one.scope), one.number), default=None), text)
 
 
-def previous(tx: Tx, release: Release) -> Release | None:
-    """Return what a release is compared with: the one before it in its line that was not discarded."""
-    return _newest(tx, release.line, schema.releases.c.number < release.number)
+def previous(tx: Tx, release: Release, seen: Visibility = EVERYWHERE) -> Release | None:
+    """Return what a release is compared with: the one before it in its line that may be seen and was not discarded."""
+    within = access_queries.within(schema.releases.c.scope, seen)
+    return tables.newest(tx, release.line, schema.releases.c.number < release.number, within)
 
 
 def last_number(tx: Tx, line: str) -> int:
@@ -161,11 +153,14 @@ def last_number(tx: Tx, line: str) -> int:
 def alike(tx: Tx, line: str, version: str, digest: str) -> list[Release]:
     """Return the releases of `line` that have this version or are this very release, discarded ones left out."""
     either = sa.or_(schema.releases.c.version == version, schema.releases.c.digest == digest)
-    return _releases(tx, schema.releases.c.line == line, either, _KEPT)
+    return tables.releases(tx, schema.releases.c.line == line, either, tables.KEPT)
 
 
-def prepared(tx: Tx, scope: str, source: bytes, name: str, version: str) -> Prepared:
-    """Return what a compose file would become if a release were made of it in `scope`; nothing is changed."""
+def prepared(tx: Tx, scope: str, source: bytes, name: str, version: str, seen: Visibility = EVERYWHERE) -> Prepared:
+    """Return what a compose file would become if a release were made of it in `scope`; nothing is changed.
+
+    It is compared with the newest of its line that may be `seen`.
+    """
     composed = compose.read(source, name, version)
     if not isinstance(composed, Composed):
         return Prepared(composed)
@@ -179,7 +174,7 @@ def prepared(tx: Tx, scope: str, source: bytes, name: str, version: str) -> Prep
         problem = Problem(1, "", error.code, error.sentence, error.remedy)
         return Prepared((problem,), composed.notes, composed)
     line = workload.line(scope, manifest.name)
-    before = _newest(tx, line)
+    before = tables.newest(tx, line, access_queries.within(schema.releases.c.scope, seen))
     digest = workload.digest(data)
     there = alike(tx, line, manifest.version, digest)
     return Prepared(
@@ -206,12 +201,12 @@ def drafts(
         wanted.append(schema.drafts.c.id < before)
     if state is not None:
         wanted.append(schema.drafts.c.state == state.value)
-    return _drafts(tx, *wanted, limit=limit)
+    return tables.drafts(tx, *wanted, limit=limit)
 
 
 def draft(tx: Tx, draft_id: DraftId, seen: Visibility = EVERYWHERE) -> Draft:
     """Return one draft; `NotFoundError` (`draft.not_found`) if there is none that may be seen."""
-    found = _drafts(tx, schema.drafts.c.id == draft_id, access_queries.within(schema.drafts.c.scope, seen))
+    found = tables.drafts(tx, schema.drafts.c.id == draft_id, access_queries.within(schema.drafts.c.scope, seen))
     if not found:
         raise NotFoundError(
             "draft.not_found", "There is no such draft, or not for you.", "List the drafts you can see."
@@ -219,9 +214,16 @@ def draft(tx: Tx, draft_id: DraftId, seen: Visibility = EVERYWHERE) -> Draft:
     return found[0]
 
 
+def draft_of(tx: Tx, release_id: ReleaseId, seen: Visibility = EVERYWHERE) -> Draft | None:
+    """Return the draft that added a release, if it may be seen."""
+    added = (draft_changes.c.release == release_id, draft_changes.c.kind == ChangeKind.ADD.value)
+    wanted = sa.exists().where(draft_changes.c.draft == schema.drafts.c.id, *added)
+    return next(iter(tables.drafts(tx, wanted, access_queries.within(schema.drafts.c.scope, seen))), None)
+
+
 def open_draft(tx: Tx) -> Draft | None:
     """Return the one draft that is open, if there is one."""
-    return next(iter(_drafts(tx, schema.drafts.c.open == 1)), None)
+    return next(iter(tables.drafts(tx, schema.drafts.c.open == 1)), None)
 
 
 def draft_scopes(tx: Tx, draft_id: DraftId) -> Sequence[str]:
@@ -234,7 +236,7 @@ def draft_scopes(tx: Tx, draft_id: DraftId) -> Sequence[str]:
 
 def anchor(tx: Tx) -> Anchor:
     """Return the files that are handed out now."""
-    newest = {role: _file(tx, role) for role in (metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT)}
+    newest = {role: tables.file(tx, role) for role in (metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT)}
     return Anchor(
         first_root=tx.scalar(
             sa.select(trust.c.data).where(trust.c.role == metadata.ROOT).order_by(trust.c.version).limit(1)
@@ -242,13 +244,13 @@ def anchor(tx: Tx) -> Anchor:
         root=newest[metadata.ROOT],
         targets=newest[metadata.TARGETS],
         snapshot=newest[metadata.SNAPSHOT],
-        timestamp=_file(tx, metadata.TIMESTAMP),
+        timestamp=tables.file(tx, metadata.TIMESTAMP),
     )
 
 
 def file(tx: Tx, role: str, version: int | None = None) -> bytes:
     """Return a file of metadata, the newest for None; `NotFoundError` (`trust.not_found`)."""
-    found = _file(tx, role, version)
+    found = tables.file(tx, role, version)
     if found is None:
         raise NotFoundError(
             "trust.not_found",
@@ -268,46 +270,10 @@ def due(tx: Tx, now: datetime) -> bool:
     made_at: datetime | None = tx.scalar(
         sa.select(trust.c.made_at).where(trust.c.role == metadata.TIMESTAMP).order_by(trust.c.version.desc()).limit(1)
     )
-    root = _file(tx, metadata.ROOT)
+    root = tables.file(tx, metadata.ROOT)
     if made_at is None or root is None or metadata.seen(root).expires <= now:
         return False
     return not timedelta(0) <= now - made_at < publish.REFRESHED
-
-
-# Rows
-
-
-def _images(tx: Tx, rows: Sequence[Row]) -> list[Image]:
-    ids = [row.id for row in rows]
-    names: dict[str, list[str]] = {}
-    for row in tx.all(sa.select(image_names.c.image, image_names.c.name).where(image_names.c.image.in_(ids))):
-        names.setdefault(row.image, []).append(row.name)
-    blobs: dict[str, list[Blob]] = {}
-    columns = (*(getattr(image_blobs.c, name) for name in Blob.__slots__), image_blobs.c.image)
-    for row in tx.all(sa.select(*columns).where(image_blobs.c.image.in_(ids)).order_by(image_blobs.c.position)):
-        blobs.setdefault(row.image, []).append(Blob(row.digest, row.size, row.media_type, row.diff_id))
-    used = _used(tx, rows)
-    return [_image(row, names.get(row.id, []), blobs[row.id], used.get(row.id, 0)) for row in rows]
-
-
-def _image(row: Row, names: Iterable[str], blobs: Sequence[Blob], used_by: int) -> Image:
-    manifest, config, *layers = blobs
-    found = Found(tuple(sorted(names)), row.platform, config, manifest, tuple(layers))
-    return Image(ImageId(row.id), row.scope, found, row.made_by, row.made_at, used_by)
-
-
-def _used(tx: Tx, rows: Sequence[Row]) -> dict[str, int]:
-    """Count, for each image, the releases at or below its scope that run it and were not discarded."""
-    below = sa.func.substr(schema.releases.c.scope, 1, sa.func.length(schema.images.c.scope)) == schema.images.c.scope
-    counted = (
-        sa.select(schema.images.c.id, sa.func.count().label("number"))
-        .select_from(
-            schema.images.join(release_images, release_images.c.config == schema.images.c.config).join(schema.releases)
-        )
-        .where(schema.images.c.id.in_([row.id for row in rows]), below, _KEPT)
-        .group_by(schema.images.c.id)
-    )
-    return {row.id: row.number for row in tx.all(counted)}
 
 
 def _offered(tx: Tx, scope: str, composed: Composed) -> tuple[list[Image], list[str]]:
@@ -316,81 +282,6 @@ def _offered(tx: Tx, scope: str, composed: Composed) -> tuple[list[Image], list[
     texts, pins = {one.text for one in composed.references}, {one.digest for one in composed.references if one.digest}
     named = sa.exists().where(image_names.c.image == schema.images.c.id, image_names.c.name.in_(texts))
     meant = sa.or_(named, schema.images.c.config.in_(pins), schema.images.c.manifest.in_(pins))
-    rows = tx.all(sa.select(*_IMAGE).where(schema.images.c.scope.in_(here), meant))
+    rows = tx.all(sa.select(*tables.IMAGE).where(schema.images.c.scope.in_(here), meant))
     names = tx.all(sa.select(image_names.c.name).where(image_names.c.scope.in_(here)).distinct())
-    return _images(tx, rows), [row.name for row in names]
-
-
-def _releases(tx: Tx, *wanted: sa.ColumnElement[bool], limit: int | None = None) -> list[Release]:
-    newest = sa.select(*_RELEASE).select_from(_RELEASES).where(*wanted).order_by(schema.releases.c.id.desc())
-    return [_release(row) for row in tx.all(newest.limit(limit))]
-
-
-def _newest(tx: Tx, line: str, *wanted: sa.ColumnElement[bool]) -> Release | None:
-    chosen = sa.select(*_RELEASE).select_from(_RELEASES).where(schema.releases.c.line == line, _KEPT, *wanted)
-    row = tx.first(chosen.order_by(schema.releases.c.number.desc()).limit(1))
-    return None if row is None else _release(row)
-
-
-def _release(row: Row) -> Release:
-    return Release(
-        id=ReleaseId(row.id),
-        scope=row.scope,
-        name=row.name,
-        version=row.version,
-        number=row.number,
-        digest=row.digest,
-        manifest=row.manifest,
-        source=row.source,
-        size=row.size,
-        state=State(row.state),
-        made_by=PersonId(row.made_by),
-        made_at=row.made_at,
-        changed_at=row.changed_at,
-        below_floor=row.floor is not None and row.number < row.floor,
-    )
-
-
-def _drafts(tx: Tx, *wanted: sa.ColumnElement[bool], limit: int | None = None) -> list[Draft]:
-    rows = tx.all(sa.select(*_DRAFT).where(*wanted).order_by(schema.drafts.c.id.desc()).limit(limit))
-    return [_draft(row, _changes(tx, row.id), _signatures(tx, row.id)) for row in rows]
-
-
-def _changes(tx: Tx, draft_id: str) -> list[Change]:
-    columns = (*_RELEASE, draft_changes.c.kind, draft_changes.c.reason)
-    joined = draft_changes.join(schema.releases, schema.releases.c.id == draft_changes.c.release)
-    changes = (
-        sa.select(*columns)
-        .select_from(joined.outerjoin(floors, floors.c.line == schema.releases.c.line))
-        .where(draft_changes.c.draft == draft_id)
-        .order_by(draft_changes.c.at, draft_changes.c.release, draft_changes.c.kind)
-    )
-    return [Change(ChangeKind(row.kind), _release(row), row.reason) for row in tx.all(changes)]
-
-
-def _signatures(tx: Tx, draft_id: str) -> list[Signature]:
-    given = sa.select(*signatures.c).where(signatures.c.draft == draft_id)
-    rows = tx.all(given.order_by(signatures.c.at, signatures.c.keyid))
-    return [Signature(row.keyid, row.signature, PersonId(row.person), row.at) for row in rows]
-
-
-def _draft(row: Row, changes: Iterable[Change], given: Iterable[Signature]) -> Draft:
-    return Draft(
-        id=DraftId(row.id),
-        scope=row.scope,
-        state=DraftState(row.state),
-        version=row.version,
-        payload=row.payload,
-        expires_at=row.expires_at,
-        changes=tuple(changes),
-        signatures=tuple(given),
-        made_by=PersonId(row.made_by),
-        made_at=row.made_at,
-        changed_at=row.changed_at,
-    )
-
-
-def _file(tx: Tx, role: str, version: int | None = None) -> bytes | None:
-    wanted = [trust.c.role == role] if version is None else [trust.c.role == role, trust.c.version == version]
-    found: bytes | None = tx.scalar(sa.select(trust.c.data).where(*wanted).order_by(trust.c.version.desc()).limit(1))
-    return found
+    return tables.images(tx, rows), [row.name for row in names]

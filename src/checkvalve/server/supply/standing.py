@@ -3,14 +3,17 @@
 
 Rules: 1. in a line each release and each version is there once, those discarded aside; 2. only what is published can be
 withdrawn or be a floor; 3. a floor only rises, over what is published and over what the open draft has already; 4. only
-what is published and not below its floor is taken.
+what is published and not below its floor is taken; 5. whoever takes something away says why, in a line for signers.
 """
 
 from collections.abc import Sequence
 from typing import assert_never
 
+from checkvalve import lines
 from checkvalve.errors import ConflictError, InvalidError
 from checkvalve.server.supply.model import Change, ChangeKind, Listed, Release, State
+
+LONGEST_REASON = 2_000
 
 
 def new(there: Sequence[Release], digest: str) -> None:
@@ -65,6 +68,20 @@ def floored(release: Release, listed: Listed, changes: Sequence[Change]) -> None
             "A floor only rises: choose a later release.",
             floor=highest,
         )
+
+
+def reason(text: str) -> str:
+    """Return the reason as it is kept (rule 5); `InvalidError` (`release.reason`)."""
+    tidy = lines.tidy(text, LONGEST_REASON)
+    if not tidy:
+        raise InvalidError("release.reason", "The reason is missing.", "Say why in a few words: signers read it.")
+    if len(tidy) > LONGEST_REASON or not lines.plain(tidy):
+        raise InvalidError(
+            "release.reason",
+            f"A reason is one line of at most {LONGEST_REASON} characters, without control characters.",
+            "Shorten it, or type it anew.",
+        )
+    return tidy
 
 
 def taken(release: Release | None, text: str) -> Release:

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# long: one table of texts; a second language is a file beside this one with the same names.
+# long: one table of texts; a second language is files beside these with the same names.
 """Every text that pages show, by name. `{…}` is filled in; a number chooses between names in `.one` and `.many`.
 
 Words: a device rolls back, a person undoes; nothing here says that something is well unless it was verified.
 """
 
 from collections.abc import Mapping
+
+from checkvalve.server.web import texts_supply
 
 EN: Mapping[str, str] = {
     # ---- frame ----
@@ -19,7 +21,7 @@ EN: Mapping[str, str] = {
     "frame.scope": "Shown: {name}. Choose another place",
     "frame.scope_type": "Type the name of a place",
     "frame.find": "Search",
-    "frame.find_hint": "Rollout, approval, person, entry",
+    "frame.find_hint": "Rollout, release, person, entry",
     "rail.today": "Today",
     "rail.fleet": "Fleet",
     "rail.rollouts": "Rollouts",
@@ -294,7 +296,7 @@ EN: Mapping[str, str] = {
     "rollout_new.name_hint": "What people on site call it, such as edge-base 5.2 autumn.",
     "rollout_new.scope": "Where",
     "rollout_new.scope_hint": "Only devices below this place take part.",
-    "rollout_new.release_hint": "name@sha256: and 64 hex digits, as the release's page shows it.",
+    "rollout_new.release_hint": "name@version, or name@sha256: and 64 hex digits, of a release that may run.",
     "rollout_new.selector_hint": "Which devices of the place, such as tag:line-a.",
     "rollout_new.approvals_hint": "People who must approve; you are never one of them.",
     "rollout_new.change_hint": "The number of the MoC or work order, if there is one.",
@@ -482,7 +484,8 @@ EN: Mapping[str, str] = {
     "find.sentence_some.one": "One thing is called {q}.",
     "find.sentence_some.many": "{n} things are called {q}.",
     "find.empty": "What are you looking for?",
-    "find.detail": "Search knows rollouts and people by name, and anything by its id or the last characters of it.",
+    "find.detail": "Search knows rollouts, releases and people by name, and anything by its id or the last "
+    "characters of it.",
     "find.kind.rollout": "rollout",
     "find.kind.approval": "approval",
     "find.kind.person": "person",
@@ -502,6 +505,7 @@ EN: Mapping[str, str] = {
     "has space, then try again.",
     "problem.page": "There is no such page.",
     "problem.page_why": "Check the address, or go on from Today.",
+    **texts_supply.EN,
 }
 
 # What an entry tells of, by action: what was done, and what was wanted where it was refused.
@@ -526,6 +530,7 @@ TOLD: Mapping[str, tuple[str, str]] = {
     "rollout.propose": ("proposed the rollout", "propose a rollout"),
     "rollout.start": ("started the rollout", "start a rollout"),
     "rollout.cancel": ("cancelled the rollout", "cancel a rollout"),
+    **texts_supply.TOLD,
 }
 COULD_NOT = "could not"
 

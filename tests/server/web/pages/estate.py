@@ -26,6 +26,7 @@ from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.approvals.model import Choice
 from checkvalve.server.audit import actions as audit_actions
 from checkvalve.server.audit.model import PLANE, Act, Actor
+from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db import migrate
 from checkvalve.server.db.database import Database, Tx
 from checkvalve.server.identity import actions as identity_actions
@@ -36,6 +37,7 @@ from checkvalve.server.rollouts.model import Intent
 from checkvalve.server.web import listeners, pages, tls
 from checkvalve.server.web.listeners import Listener
 from checkvalve.server.web.plane import Plane
+from tests.parts import stock
 
 PASSWORD = "nine copper kettles whistle"
 STORED = passwords.store(PASSWORD, bytes(16), 1)
@@ -82,6 +84,8 @@ class Estate:
             ca_pem=certificates.to_pem(authority.certificate),
             ca_pin=authority.pin,
             origins=(self.url,),
+            blobs=Blobs(self.directory / "blobs"),
+            online=keys.online(self.directory / "keys"),
         )
         door.app = pages.operators(self.plane)
         loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()
@@ -107,6 +111,8 @@ class Estate:
     def build(self) -> "Estate":
         """Make the company: what waits, what was decided, and what was refused."""
         self._ground()
+        for release in (EDGE, SCADA):
+            stock.release(self.db, self.new_id(), release, self.moment(4 * 24 * 60))
         a_day = 24 * 60
         self.draft("SCADA view 3.0.4", "olof", "Norra Water/Visby", SCADA, ago=3 * a_day)
         self.propose("SCADA view 3.0.4", ago=3 * a_day - 20)

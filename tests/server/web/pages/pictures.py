@@ -43,6 +43,7 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "rollout": ("olof", f"/rollouts/{estate.rollouts['Edge base 5.2, autumn']}"),
         "rollout-draft": ("olof", f"/rollouts/{estate.rollouts['Chlorine dosing test']}"),
         "rollout-new": ("olof", "/rollouts/new"),
+        "releases": ("maria", "/releases"),
         "fleet": ("karin", "/fleet"),
         "fleet-site": ("ada", f"/fleet?scope={estate.places['Norra Water/Malmö']}"),
         "audit": ("sven", "/audit"),

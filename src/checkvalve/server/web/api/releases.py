@@ -15,6 +15,7 @@ from checkvalve.server.db.database import Tx
 from checkvalve.server.supply import actions as supply_actions
 from checkvalve.server.supply import difference
 from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.supply.composed import Prepared
 from checkvalve.server.supply.model import Draft, Release, State
 from checkvalve.server.web.api import supply_answers as answers
 from checkvalve.server.web.api.paging import USUAL, Before, Limit, Within, Word, last, stretch
@@ -61,12 +62,12 @@ async def source(call: Called, release_id: FromPath[str]) -> Response[bytes]:
 
 @get("/{release_id:str}/differences", opt={"permission": Permission.RELEASE_READ}, summary="What a release changes")
 async def differences(call: Called, release_id: FromPath[str]) -> list[supply.Difference]:
-    """Answer with what differs from the release before it in its line; all of it, where it is the first."""
+    """Answer with what differs from the one before it in its line that you may see; all of it, if there is none."""
     wanted = _id(release_id)
 
     def both(tx: Tx, seen: Visibility) -> tuple[Release | None, Release]:
         release = supply_queries.release(tx, wanted, seen)
-        return supply_queries.previous(tx, release), release
+        return supply_queries.previous(tx, release, seen), release
 
     before, after = await call.ask("differences", both)
     known = None if before is None else workload.read(before.manifest)
@@ -91,12 +92,12 @@ async def create(call: Called, data: JSONBody[supply.NewRelease]) -> supply.Rele
 @post("/check", opt={"permission": Permission.RELEASE_CREATE}, status_code=200, summary="Check a compose file")
 async def check(call: Called, data: JSONBody[supply.NewRelease]) -> supply.Checked:
     """Answer with what a compose file would become, or with all that is wrong with it. Nothing changes."""
-    prepared = await call.may(
-        "release.check",
-        "release:?",
-        in_scope(data.scope),
-        lambda tx: supply_queries.prepared(tx, data.scope, data.source.encode(), data.name, data.version),
-    )
+
+    def become(tx: Tx) -> Prepared:
+        seen = call.reach(tx).get(Permission.RELEASE_READ, Visibility(()))
+        return supply_queries.prepared(tx, data.scope, data.source.encode(), data.name, data.version, seen)
+
+    prepared = await call.may("release.check", "release:?", in_scope(data.scope), become)
     return answers.checked(prepared)
 
 

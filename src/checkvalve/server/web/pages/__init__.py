@@ -15,10 +15,12 @@ from checkvalve.server.web.pages import (
     approvals,
     audit,
     doors,
+    drafts,
     find,
     fleet,
     people,
     problem,
+    releases,
     render,
     rollouts,
     today,
@@ -26,7 +28,7 @@ from checkvalve.server.web.pages import (
 )
 from checkvalve.server.web.plane import Plane
 
-_QUESTIONS = (doors, today, approvals, rollouts, fleet, audit, account, people, uncovered, find)
+_QUESTIONS = (doors, today, approvals, rollouts, releases, drafts, fleet, audit, account, people, uncovered, find)
 
 answer = problem.answer
 handlers = [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search: a name of a rollout, a person or a place, or an id or its last characters, among what the caller may see."""
+"""Search: a name of a rollout, release, person or place, or an id or its last characters, among what one may see."""
 
 from litestar import get
 
@@ -11,15 +11,18 @@ from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.audit import queries as audit_queries
 from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.rollouts import queries as rollout_queries
+from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.web import auth, texts
 from checkvalve.server.web.calls import Called
-from checkvalve.server.web.pages import frame, render, words
+from checkvalve.server.web.pages import frame, release_view, render, words
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
 from checkvalve.server.web.pages.view import Data, View, known
 
 PAGE = Page("find.html", "", "find.title")
 MOST = 20
 LOOKED_AT = 500
+LOOKED_AT_RELEASES = 100  # each with all its bytes
+DIGITS = 8  # of a digest
 TAIL = 4  # characters of an id that tell it apart well enough to search by
 
 
@@ -32,7 +35,13 @@ async def find(request: Asked, call: Called) -> Answer:
 def look(view: View) -> Data:
     """Return the page's data."""
     asked = view.query.get("q", "").strip()[:200]
-    found = [*_rollouts(view, asked), *_approvals(view, asked), *_people(view, asked), *_places(view, asked)]
+    found = [
+        *_rollouts(view, asked),
+        *_releases(view, asked),
+        *_approvals(view, asked),
+        *_people(view, asked),
+        *_places(view, asked),
+    ]
     found = [*found, *_entries(view, asked)][:MOST] if asked else []
     if not asked:
         sentence = texts.say("find.empty")
@@ -59,6 +68,21 @@ def _rollouts(view: View, asked: str) -> list[Data]:
         _row("rollout", one.name, view.where(one.scope), view.link(f"/rollouts/{one.id}"))
         for one in found
         if _matches(asked, one.name, one.id)
+    ]
+
+
+def _releases(view: View, asked: str) -> list[Data]:
+    """Look through the newest, and through all of exactly this name; by a digest too."""
+    if not view.holds(Permission.RELEASE_READ):
+        return []
+    seen, digest = view.seen(Permission.RELEASE_READ), asked.lower().rpartition("@")[2].removeprefix("sha256:")
+    newest = supply_queries.releases(view.tx, seen, limit=LOOKED_AT_RELEASES)
+    named = supply_queries.releases(view.tx, seen, limit=MOST, name=asked)
+    return [
+        _row("release", release_view.named(one), view.where(one.scope), view.link(f"/releases/{one.id}"))
+        for one in {one.id: one for one in [*newest, *named]}.values()
+        if _matches(asked, release_view.named(one), one.id)
+        or (len(digest) >= DIGITS and release_view.digits(one.digest).startswith(digest))
     ]
 
 

@@ -22,7 +22,7 @@ from checkvalve.server.rollouts.model import State
 from checkvalve.server.web import problems, texts
 from checkvalve.server.web.auth import Caller
 from checkvalve.server.web.calls import Call
-from checkvalve.server.web.pages import render
+from checkvalve.server.web.pages import release_view, render
 from checkvalve.server.web.pages.view import Data, View
 from checkvalve.server.web.plane import Plane
 
@@ -37,9 +37,10 @@ RAIL: tuple[tuple[str, str, str, Permission | None], ...] = (
     ("today", "/today", "t", None),
     ("fleet", "/fleet", "f", None),
     ("rollouts", "/rollouts", "r", None),
+    ("releases", "/releases", "e", Permission.RELEASE_READ),
     ("access", "/people", "p", Permission.PERSON_READ),
     ("audit", "/audit", "a", Permission.AUDIT_READ),
-    ("exposure", "/exposure", "e", None),
+    ("exposure", "/exposure", "x", None),
     ("compliance", "/compliance", "c", None),
     ("onboarding", "/onboarding", "o", None),
 )
@@ -178,6 +179,7 @@ def bare(caller: Caller) -> Data:
         "q": "",
         "person": _person(caller),
         "needs": None,
+        "needs_href": "/approvals",
         "scope": {"path": ROOT, "name": everywhere, "above": "", "last": everywhere},
         "scopes": [],
         "rail": rail(None),
@@ -187,12 +189,14 @@ def bare(caller: Caller) -> Data:
 def _frame(view: View, here: str) -> Data:
     caller = view.call.caller
     above, _, last = view.where(view.scope).rpartition(" / ")
+    signs = release_view.to_sign(view) is not None
     return {
         "here": here,
         "csrf": caller.csrf,
         "q": view.query.get("q", ""),
         "person": _person(caller),
-        "needs": len(view.waiting()),
+        "needs": len(view.waiting()) + signs,
+        "needs_href": view.link("/today") + "#needs" if signs else view.link("/approvals"),
         "scope": {
             "path": view.scope,
             "name": view.where(view.scope),

@@ -30,7 +30,7 @@ class Far:
 def row(view: View, rollout: Rollout) -> Data:
     """Return one row of the list."""
     standing = rollout_queries.standing(view.tx, rollout, view.now)
-    far = _far(rollout, starts.judge(rollout, standing), standing)
+    far = _far(rollout, starts.judge(rollout, standing, rollout_queries.obstacle(view.tx, rollout)), standing)
     return {
         "id": rollout.id,
         "name": rollout.name,
@@ -49,7 +49,7 @@ def row(view: View, rollout: Rollout) -> Data:
 def whole(view: View, rollout: Rollout) -> Data:
     """Return the data of one rollout's page."""
     standing = rollout_queries.standing(view.tx, rollout, view.now)
-    verdict = starts.judge(rollout, standing)
+    verdict = starts.judge(rollout, standing, rollout_queries.obstacle(view.tx, rollout))
     far = _far(rollout, verdict, standing)
     following, why = _next(view, rollout, far, verdict)
     return {

@@ -141,6 +141,7 @@ def _form(view: View) -> Data:
     return {
         "scopes": [{"value": place.path, "label": view.where(place.path)} for place in places],
         "approvals": [{"value": str(n), "label": str(n)} for n in (1, 2, 0)],
+        "release": view.query.get("release", ""),
     }
 
 

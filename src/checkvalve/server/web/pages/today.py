@@ -14,11 +14,12 @@ from checkvalve.server.audit import queries as audit_queries
 from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.rollouts import start as starts
 from checkvalve.server.rollouts.model import Go, Rollout, State
+from checkvalve.server.supply.model import Draft
 from checkvalve.server.web import auth, texts
 from checkvalve.server.web.calls import Called
-from checkvalve.server.web.pages import frame, times, words
+from checkvalve.server.web.pages import frame, release_view, times, words
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
-from checkvalve.server.web.pages.view import Data, View
+from checkvalve.server.web.pages.view import Data, View, when
 
 PAGE = Page("today.html", "today", "today.title")
 NEEDS = 8  # rows; the rest is one press away
@@ -45,12 +46,13 @@ async def today(request: Asked, call: Called) -> Answer:
 
 def look(view: View) -> Data:
     """Return the page's data."""
-    waiting, change = view.waiting(), _change(view)
-    needs = [_need(view, one) for one in waiting[:NEEDS]]
+    waiting, change, draft = view.waiting(), _change(view), release_view.to_sign(view)
+    needs = [_need(view, one) for one in waiting[:NEEDS]] + ([_sign(view, draft)] if draft else [])
+    first = _first(view, waiting[0]) if waiting else None
     return {
-        "sentence": _sentence(len(waiting), len(change.stuck)),
+        "sentence": _sentence(len(waiting) + (draft is not None), len(change.stuck)),
         "detail": texts.say("today.detail"),
-        "first": _first(view, waiting[0]) if waiting else None,
+        "first": _first_sign(view, draft) if draft and not first else first,
         "cards": [_fleet(view), _changing(view, change), _exposure(view), _proof(view)],
         "needs": needs,
         "needs_more": len(waiting) if len(waiting) > NEEDS else 0,
@@ -70,7 +72,8 @@ def _change(view: View) -> Change:
     seen = view.seen(Permission.ROLLOUT_READ)
     waiting, ready, stuck = 0, 0, []
     for one in rollout_queries.listed(view.tx, seen, state=State.PROPOSED, limit=COUNTED):
-        verdict = starts.judge(one, rollout_queries.standing(view.tx, one, view.now))
+        standing = rollout_queries.standing(view.tx, one, view.now)
+        verdict = starts.judge(one, standing, rollout_queries.obstacle(view.tx, one))
         if isinstance(verdict, Go):
             ready += 1
         elif verdict.code == "rollout.not_approved":
@@ -82,7 +85,28 @@ def _change(view: View) -> Change:
 
 
 def _need(view: View, approval: Approval) -> Data:
-    return words.request(view, approval, approval_queries.standing(view.tx, approval, view.now))
+    row = words.request(view, approval, approval_queries.standing(view.tx, approval, view.now))
+    return {**row, "label": texts.say("today.approve", what=row["title"])}
+
+
+def _sign(view: View, draft: Draft) -> Data:
+    title = texts.say("today.sign_what", version=draft.version)
+    return {
+        "id": draft.id,
+        "title": title,
+        "label": texts.say("today.sign", what=title),
+        "what": release_view.means(draft),
+        "where": view.where(draft.scope),
+        "asked_by": view.person(draft.made_by),
+        "since": when(draft.changed_at),
+        "due": None,
+        "href": view.link(f"/drafts/{draft.id}"),
+    }
+
+
+def _first_sign(view: View, draft: Draft) -> Data:
+    what, why = texts.say("today.sign_first"), release_view.means(draft)
+    return {"what": what, "why": why, "href": view.link(f"/drafts/{draft.id}")}
 
 
 def _first(view: View, approval: Approval) -> Data:
