@@ -11,7 +11,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.supply.queries import EVERYWHERE
 from tests.server.web.pages.estate import PASSWORD, Estate
+from tests.server.web.pages.stock import Stock
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
@@ -21,6 +24,7 @@ README = {
     "approval-dark": ("approval", "wide", "dark"),
     "rollout-light": ("rollout", "wide", "light"),
     "audit-dark": ("audit", "wide", "dark"),
+    "release-light": ("release", "wide", "light"),
     "today-narrow-dark": ("today", "narrow", "dark"),
     "approval-narrow-light": ("approval", "narrow", "light"),
 }
@@ -29,6 +33,9 @@ SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
     """Return which pages there are to see: by name, who looks and where."""
+    there = estate.db.read_now("releases", supply_queries.releases, EVERYWHERE)
+    newest = next(one for one in there if one.name == "pump-station")
+    draft = estate.db.read_now("drafts", supply_queries.drafts, EVERYWHERE, limit=1)[0]
     waiting, rejected = estate.approvals["Edge base 5.2, autumn"], estate.approvals["Historian fix, line A"]
     return {
         "sign-in": ("", "/sign-in"),
@@ -44,6 +51,8 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "rollout-draft": ("olof", f"/rollouts/{estate.rollouts['Chlorine dosing test']}"),
         "rollout-new": ("olof", "/rollouts/new"),
         "releases": ("maria", "/releases"),
+        "release": ("maria", f"/releases/{newest.id}"),
+        "draft": ("maria", f"/drafts/{draft.id}"),
         "fleet": ("karin", "/fleet"),
         "fleet-site": ("ada", f"/fleet?scope={estate.places['Norra Water/Malmö']}"),
         "audit": ("sven", "/audit"),
@@ -112,6 +121,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, Estate(Path(directory)).build().served() as estate:
+        Stock(estate).trust().few()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             if folder == KEPT:
