@@ -10,6 +10,7 @@ nothing else; 7. no delegations; 8. a target is the manifest of a release: its p
 (section 4.1).
 """
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -91,6 +92,7 @@ class Parsed(Generic[S_co]):
         return self.signed.expires
 
 
+@functools.lru_cache(maxsize=8)  # one act asks the same few files a dozen things; nothing changes what was read
 def read(data: bytes) -> Parsed[Signed]:
     """Return what the file says; `InvalidError` (`metadata.size`, `metadata.form`), and nothing else, if it is none."""
     signed, signatures = _parts(data)
