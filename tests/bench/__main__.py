@@ -8,10 +8,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import decisions, faces, rows
+from tests.bench import decisions, faces, rows, supply
 from tests.bench.measure import Measure
 
-SUBJECTS = (decisions, rows, faces)
+SUBJECTS = (decisions, rows, faces, supply)
 HEAD = """# Benchmarks
 
 Made by `make bench`; never edited by hand. A number without an aim stands beside others, or waits for one.

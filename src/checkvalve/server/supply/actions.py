@@ -20,7 +20,6 @@ from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
 from checkvalve.server.supply import draft as drafts
 from checkvalve.server.supply import publish, queries, signing, standing, writes
-from checkvalve.server.supply.composed import Prepared
 from checkvalve.server.supply.model import (
     Anchor,
     Change,
@@ -92,7 +91,7 @@ def create(
     maker = _person(tx, act)
     access_queries.at(tx, scope)
     publish.present(queries.anchor(tx).root)
-    manifest, data = _written(queries.prepared(tx, scope, source, name, version))
+    manifest, data = standing.right(queries.prepared(tx, scope, source, name, version))
     line, digest = workload.line(scope, manifest.name), workload.digest(data)
     standing.new(queries.alike(tx, line, manifest.version, digest), digest)
     release = Release(
@@ -251,21 +250,6 @@ def refresh(tx: Tx, act: Act, online: keys.PrivateKey) -> Anchor:
 def _person(tx: Tx, act: Act) -> PersonId:
     # m of n are people: a token acts as its owner, and nobody else signs.
     return access_queries.principal(tx, PersonId(act.actor.id)).person
-
-
-def _written(prepared: Prepared) -> tuple[workload.Manifest, bytes]:
-    for problem in prepared.problems:
-        where = f" (line {problem.line}, {problem.path})" if problem.path else f" (line {problem.line})"
-        raise InvalidError(
-            problem.code,
-            problem.sentence.removesuffix(".") + where + ".",
-            problem.instead or "Correct the file, then check it again.",
-            line=problem.line,
-            problems=len(prepared.problems),
-        )
-    if prepared.manifest is None:
-        raise TypeError(prepared)
-    return workload.read(prepared.manifest), prepared.manifest
 
 
 def _size(manifest: workload.Manifest) -> int:

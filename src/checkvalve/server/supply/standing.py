@@ -3,7 +3,8 @@
 
 Rules: 1. in a line each release and each version is there once, those discarded aside; 2. only what is published can be
 withdrawn or be a floor; 3. a floor only rises, over what is published and over what the open draft has already; 4. only
-what is published and not below its floor is taken; 5. whoever takes something away says why, in a line for signers.
+what is published and not below its floor is taken; 5. whoever takes something away says why, in a line for signers;
+6. a compose file in which anything is wrong makes no release.
 """
 
 from collections.abc import Sequence
@@ -11,9 +12,27 @@ from typing import assert_never
 
 from checkvalve import lines
 from checkvalve.errors import ConflictError, InvalidError
+from checkvalve.protocol import workload
+from checkvalve.server.supply.composed import Prepared
 from checkvalve.server.supply.model import Change, ChangeKind, Listed, Release, State
 
 LONGEST_REASON = 2_000
+
+
+def right(prepared: Prepared) -> tuple[workload.Manifest, bytes]:
+    """Return the manifest and its bytes; `InvalidError` with the code of the first thing that is wrong (rule 6)."""
+    for problem in prepared.problems:
+        where = f" (line {problem.line}, {problem.path})" if problem.path else f" (line {problem.line})"
+        raise InvalidError(
+            problem.code,
+            problem.sentence.removesuffix(".") + where + ".",
+            problem.instead or "Correct the file, then check it again.",
+            line=problem.line,
+            problems=len(prepared.problems),
+        )
+    if prepared.manifest is None:
+        raise TypeError(prepared)
+    return workload.read(prepared.manifest), prepared.manifest
 
 
 def new(there: Sequence[Release], digest: str) -> None:

@@ -13,7 +13,7 @@ from checkvalve.server.access.model import ROOT, Permission, Visibility
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
 from checkvalve.server.supply import actions as supply_actions
-from checkvalve.server.supply import difference
+from checkvalve.server.supply import difference, standing
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.composed import Prepared
 from checkvalve.server.supply.model import Draft, Release, State
@@ -78,10 +78,17 @@ async def differences(call: Called, release_id: FromPath[str]) -> list[supply.Di
 async def create(call: Called, data: JSONBody[supply.NewRelease]) -> supply.Release:
     """Make a release of a compose file; it waits in the open draft until it is signed."""
     made_id, draft_id = ReleaseId(call.plane.new_id()), DraftId(call.plane.new_id())
+    subject, place = f"release:{made_id}", in_scope(data.scope)
+
+    def right(tx: Tx) -> None:
+        standing.right(supply_queries.prepared(tx, data.scope, data.source.encode(), data.name, data.version))
+
+    # What is wrong everywhere is slow to tell: it is told from a snapshot, while others write.
+    await call.may("release.create", subject, place, right)
     made = await call.act(
         "release.create",
-        f"release:{made_id}",
-        in_scope(data.scope),
+        subject,
+        place,
         lambda tx, act: supply_actions.create(
             tx, act, made_id, draft_id, data.scope, data.source.encode(), data.name, data.version
         ),
