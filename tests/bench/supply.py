@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from checkvalve import clock
-from checkvalve.crypto import metadata, trustset
+from checkvalve.crypto import metadata, metafile, trustset
 from checkvalve.demo.caller import Caller
 from checkvalve.demo.stage import Stage
 from checkvalve.ids import ImageId, PersonId, ReleaseId
@@ -370,6 +370,7 @@ def _published(made: world.World) -> float:
     act, digest = made.act(second), drafts.digest(draft)
 
     def signed(tx: Tx) -> float:
+        metafile.read.cache_clear()  # as after a start of the plane
         return seconds(lambda: actions.sign(tx, act, draft.id, digest, given, made.online))
 
     return made.database.write_now("draft.sign", signed) * 1000
@@ -395,6 +396,7 @@ def _refreshes(made: world.World, count: int) -> Iterator[Measure]:
 
 
 def _believed(made: world.World, anchor: Anchor) -> None:
+    metafile.read.cache_clear()  # a device has not read it before
     trusted = trustset.begin(anchor.root or b"")
     trusted = trustset.with_timestamp(trusted, anchor.timestamp or b"", made.now)
     trusted = trustset.with_snapshot(trusted, anchor.snapshot or b"", made.now)
