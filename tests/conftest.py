@@ -51,14 +51,22 @@ def cluster() -> Iterator[postgres.Cluster]:
     shutil.rmtree(directory)
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a migrated SQLite file to copy from."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite"
+    database = Database.open(f"sqlite:{path}", path.parent)
+    migrate.upgrade(database)
+    database.close()
+    return path
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real_parts)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Return the address of an empty, migrated database: every test that asks runs once on each engine."""
     if request.param == "sqlite":
         path = tmp_path / "checkvalve.sqlite"
-        database = Database.open(f"sqlite:{path}", tmp_path)
-        migrate.upgrade(database)
-        database.close()
+        shutil.copy(request.getfixturevalue("migrated"), path)
         yield f"sqlite:{path}"
         return
     cluster: postgres.Cluster = request.getfixturevalue("cluster")
