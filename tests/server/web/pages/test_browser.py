@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.parts.missing import missing
 from tests.server.web.pages.estate import EDGE, Estate
 from tests.server.web.pages.pictures import ARGUMENTS, CHROMIUM, addresses, sign_in
+from tests.server.web.pages.stock import Stock
 
 pytestmark = pytest.mark.real_parts
 
@@ -52,6 +53,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     """Serve the water company."""
     estate = Estate(tmp_path_factory.mktemp("estate")).build()
     with estate.served():
+        Stock(estate).trust().few()
         yield estate
     estate.close()
 
