@@ -16,6 +16,13 @@ from checkvalve.demo.stage import Stage
 TITLE = "What may run: two people sign it, each with a key that the plane never sees"
 SIGNERS = ("rut", "nils")
 IMAGES = ("press-line:2.4.1", "opc-bridge:1.9.0")
+# Who signs with whose key, and what to call it.
+TRIES = (
+    ("rut", "stranger", "a stranger's key"),
+    ("rut", "rut", "Rut"),
+    ("rut", "rut", "Rut again"),
+    ("nils", "nils", "Nils"),
+)
 PLACE = "Norra Water"
 RELEASE = "press-line@2.4.1"
 COMPOSE = """\
@@ -117,23 +124,26 @@ def _signatures(stage: Stage, keys: Path, early: str) -> Fact:
     file = stage.directory / "compose.yaml"
     file.write_text(COMPOSE)
     stage.run("rut", "release", "create", str(file), "--scope", PLACE)
-    codes = []
-    for name, key in (("rut", "stranger"), ("rut", "rut"), ("rut", "rut"), ("nils", "nils")):
-        codes.append(_taken(stage))
+    said, early_rollouts = [], []
+    for name, key, who in TRIES:
+        early_rollouts.append(_taken(stage))
         sign = ("release", "sign", "--key", str(keys / f"{key}.key"), "--root", str(keys / "root.json"))
         secret = ("--passphrase-file", str(stage.secret("passphrase")))
-        codes.append(stage.refused(name, *sign, *secret))
-    waits = "release.not_published"
-    expected = [waits, "draft.signature", waits, "", waits, "draft.twice", waits, ""]
+        said.append(f"{who}: {stage.refused(name, *sign, *secret) or 'taken'}")
     after = next(one for one in stage.caller("rut").get("/api/v1/releases")["items"])
     stage.ids["release"] = after["ref"]
-    said = [code or "taken" for code in codes]
+    stopped = sum(code == "release.not_published" for code in early_rollouts)
+    expected = ["a stranger's key: draft.signature", "Rut: taken", "Rut again: draft.twice", "Nils: taken"]
     return Fact(
         "Nothing may run until two people signed exactly its bytes; a stranger's key and a second try do not count",
-        f"root: {early}, then taken; rollout, signature by turns: {', '.join(said)}; {RELEASE} is {after['state']}",
-        "refused until both have signed, then published",
+        f"{'; '.join(said)}; then {RELEASE} is {after['state']}. {stopped} of {len(TRIES)} rollouts refused before; "
+        f"the root of trust before both had signed: {early}",
+        "two count; published only then; every rollout before it refused",
         f"checkvalve release show {RELEASE}; checkvalve trust show",
-        codes == expected and early == "metadata.signature, metadata.signature" and after["state"] == "published",
+        said == expected
+        and stopped == len(TRIES)
+        and early == "metadata.signature, metadata.signature"
+        and after["state"] == "published",
     )
 
 
@@ -151,7 +161,7 @@ def _outsiders(stage: Stage) -> Fact:
     believed = outsider.believes(pinned, files)
     refused = [outsider.believes(pinned, files | {name: _altered(data)}) for name, data in files.items()]
     return Fact(
-        "A program that is not ours (python-tuf's client) believes the list from the pinned root on, and no altered",
+        "A program that is not ours (python-tuf's client) believes the list from a pinned root on, and no altered one",
         f"as published: {believed}; each of {len(files)} files with one character changed: {', '.join(refused)}",
         "believed; every alteration refused",
         f"point any TUF client at {stage.url}/api/v1/trust/ with {stage.directory}/keys/root.json as its root",
