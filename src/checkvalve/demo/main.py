@@ -77,7 +77,7 @@ def _close(console: Console, stage: Stage, played: list[report.Played], args: ar
         console.print(
             f"The plane runs on: {stage.url}  (its certificate is the demo's own: {stage.home}/keys/authority.crt)"
         )
-        for login in ("anna", "ingrid", "maja", "admin"):
+        for login in ("anna", "rut", "ingrid", "maja", "admin"):
             console.print(f"  sign in as {login:8} password {stage.people[login]}")
         console.print(f"Stop it with: kill $(cat {stage.directory}/plane.pid)")
     stage.leave()
