@@ -85,7 +85,7 @@ docs: $(STAMP) ## generate the reference; fails if it was out of date
 lock: ## resolve requirements/*.txt anew from pyproject.toml [ARGS=--upgrade] (needs uv)
 	@uv=$$(command -v uv || echo "$(BIN)/uv"); [ -x "$$uv" ] || { \
 		echo "lock: needs uv (https://docs.astral.sh/uv/): pipx install uv" >&2; exit 1; }; \
-	for extra in server cli dev; do echo "lock: requirements/$$extra.txt"; \
+	for extra in server agent cli dev; do echo "lock: requirements/$$extra.txt"; \
 		"$$uv" pip compile -q --universal -p 3.11 --generate-hashes --no-emit-index-url --no-header $(ARGS) \
 			--extra $$extra pyproject.toml -o requirements/$$extra.txt || exit 1; done
 

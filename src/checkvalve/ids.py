@@ -19,6 +19,9 @@ RolloutId = NewType("RolloutId", str)
 ImageId = NewType("ImageId", str)
 ReleaseId = NewType("ReleaseId", str)
 DraftId = NewType("DraftId", str)
+DeviceId = NewType("DeviceId", str)
+InviteId = NewType("InviteId", str)
+AttemptId = NewType("AttemptId", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26

@@ -43,6 +43,7 @@ SERVER = certificates.issue_server(
     *CA, KEY.public_key(), ["plane.example", "10.1.2.3", "fd00::1", "*.plane.example"], **terms(START, END, 2)
 )
 CLIENT = certificates.issue_device(*CA, KEY.public_key(), DEVICE, **terms(START, END, 3))
+ORDERS = certificates.issue_orders(*CA, KEY.public_key(), **terms(START, END, 4))
 
 
 def openssl_verify(folder: Path, leaf: bytes, *options: str, ca: bytes = CA.certificate) -> tuple[bool, str]:
@@ -64,6 +65,9 @@ def openssl_verify(folder: Path, leaf: bytes, *options: str, ca: bytes = CA.cert
         (SERVER, ("-purpose", "sslclient"), False),
         (CLIENT, ("-purpose", "sslclient"), True),
         (CLIENT, ("-purpose", "sslserver"), False),
+        (ORDERS, (), True),
+        (ORDERS, ("-purpose", "sslclient"), False),
+        (ORDERS, ("-purpose", "sslserver"), False),
     ],
 )
 def test_openssl_takes_a_leaf_for_its_purpose_only(
@@ -98,6 +102,17 @@ def test_what_was_issued_is_read_back() -> None:
     assert certificates.from_pem(certificates.to_pem(CLIENT)) == CLIENT
     assert certificates.fingerprint(CLIENT).startswith("sha256:")
     assert certificates.fingerprint(CLIENT) != certificates.fingerprint(SERVER)
+
+
+def test_the_orders_certificate_is_known_by_its_one_name_and_is_no_devices() -> None:
+    assert certificates.is_orders(ORDERS)
+    assert certificates.issued_by(ORDERS, CA.certificate)
+    assert not any(certificates.is_orders(der) for der in (CLIENT, SERVER, CA.certificate))
+    disguised = certificates.issue_server(*CA, KEY.public_key(), ["checkvalve:orders"], **terms(START, END, 5))
+    assert not certificates.is_orders(disguised)
+    with pytest.raises(InvalidError) as caught:
+        certificates.device_id(ORDERS)
+    assert caught.value.code == "certificate.device"
 
 
 def test_validity_is_kept_in_utc_and_whole_seconds() -> None:
@@ -154,6 +169,7 @@ def read_everything(der: bytes) -> None:
     readers = (
         certificates.names,
         certificates.device_id,
+        certificates.is_orders,
         certificates.validity,
         certificates.fingerprint,
         certificates.public_key,

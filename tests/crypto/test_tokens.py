@@ -22,6 +22,18 @@ def test_every_api_token_is_well_formed_and_found_by_a_scanner(entropy: bytes) -
     assert SCANNER.search(f'password = "{token}"')
 
 
+@given(ENTROPY)
+def test_a_join_token_has_the_same_form_and_is_never_taken_for_an_api_token(entropy: bytes) -> None:
+    token, other = tokens.join_token(entropy), tokens.api_token(entropy)
+    assert token.startswith("cvj_")
+    assert len(token) == 53
+    assert tokens.join_well_formed(token)
+    assert not tokens.well_formed(token)
+    assert not tokens.join_well_formed(other)
+    assert not tokens.join_well_formed(tokens.JOIN_PREFIX + other.removeprefix(tokens.PREFIX)), "its check is of all"
+    assert not tokens.join_well_formed(token[:-1])
+
+
 @given(ENTROPY, ENTROPY)
 def test_different_entropy_gives_different_secrets(one: bytes, other: bytes) -> None:
     assume(one != other)

@@ -5,7 +5,12 @@ import pytest
 
 from tests.house import locks, tree
 
-EXTRAS = ("server", "cli", "dev")
+EXTRAS = ("server", "agent", "cli", "dev")
+# All that is installed on a device beside us. What comes in here comes into every gateway: say why in ADR 0011.
+ON_A_DEVICE = set(
+    "aiohappyeyeballs aiohttp aiosignal attrs cffi cryptography frozenlist idna msgspec multidict propcache "
+    "pycparser securesystemslib tuf typing-extensions urllib3 yarl".split()
+)
 HASH = "--hash=sha256:" + "0a" * 32
 GOOD = f"""anyio==4.16.0 \\
     {HASH} \\
@@ -46,6 +51,10 @@ def test_what_is_declared_is_locked_and_nothing_else_is(extra: str) -> None:
     assert wanted
     assert wanted <= locks.locked(lock), "run `make lock`"
     assert locks.asked_for(lock, "checkvalve") == wanted, "run `make lock`"
+
+
+def test_a_device_gets_these_packages_and_no_other() -> None:
+    assert locks.locked((tree.ROOT / "requirements/agent.txt").read_text()) == ON_A_DEVICE
 
 
 @pytest.mark.parametrize("text", BAD)

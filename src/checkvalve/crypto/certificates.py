@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """X.509 certificates (RFC 5280): issued under the device CA, and read. A certificate is its DER bytes everywhere.
 
-One self-signed P-256 root issues two kinds of leaf: a listener's (serverAuth; DNS and IP names) and a device's
-(clientAuth; the one name `URI:checkvalve:device:<id>`). Neither can pass for the other, nor issue anything. Whether a
-certificate is valid *now* is not asked here: the reader compares `validity` with a time it trusts.
+One self-signed P-256 root issues three kinds of leaf: a listener's (serverAuth; DNS and IP names), a device's
+(clientAuth; the one name `URI:checkvalve:device:<id>`), and that of the key which signs orders and time
+(documentSigning, RFC 9336; the one name `URI:checkvalve:orders`). None can pass for another, nor issue anything: a leaf
+without any purpose would be good for all, so each has one. Whether a certificate is valid *now* is not asked here: the
+reader compares `validity` with a time it trusts.
 """
 
 import hashlib
@@ -22,6 +24,8 @@ from checkvalve.crypto import keys
 from checkvalve.errors import InvalidError
 
 DEVICE_PREFIX = "checkvalve:device:"
+ORDERS = "checkvalve:orders"
+DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336: neither side of TLS takes it for its own
 
 _COMMON_NAME_LONGEST = 64  # RFC 5280, ub-common-name
 _UNREADABLE = (
@@ -96,6 +100,23 @@ def issue_device(
     return _signed(builder, ca_key)
 
 
+def issue_orders(
+    ca: bytes,
+    ca_key: keys.PrivateKey,
+    public: keys.PublicKey,
+    *,
+    not_before: datetime,
+    not_after: datetime,
+    serial: int,
+) -> bytes:
+    """Return the certificate of the key with which a plane signs orders and time: good for neither end of TLS."""
+    builder = _leaf(ca, ca_key, ORDERS, public, not_before, not_after, serial)
+    name = x509.UniformResourceIdentifier(ORDERS)
+    builder = builder.add_extension(x509.SubjectAlternativeName([name]), critical=False)
+    builder = builder.add_extension(x509.ExtendedKeyUsage([DOCUMENT_SIGNING]), critical=False)
+    return _signed(builder, ca_key)
+
+
 def to_pem(der: bytes) -> bytes:
     """Return the certificate as PEM; `InvalidError` (`certificate.form`) if it is none."""
     return _read(der).public_bytes(serialization.Encoding.PEM)
@@ -145,6 +166,15 @@ def device_id(der: bytes) -> str:
     if not ids.well_formed(device):
         raise _no_device()
     return device
+
+
+def is_orders(der: bytes) -> bool:
+    """Tell whether the certificate is one of a key that signs orders; `InvalidError` (`certificate.form`).
+
+    It says nothing of who issued it, nor of time.
+    """
+    found = _alternatives(der)
+    return [name.value for name in found] == [ORDERS] and isinstance(found[0], x509.UniformResourceIdentifier)
 
 
 def issued_by(der: bytes, ca: bytes) -> bool:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bearer secrets: API tokens, session secrets, and the tokens that tie a form to its session.
+"""Bearer secrets: API tokens, join tokens, session secrets, and the tokens that tie a form to its session.
 
 An API token is `cvt_`, 43 digits of base 62 (256 bits), and 6 digits of CRC-32 over all before them: a scanner finds it
-in a leaked file, and a typing mistake is told apart from a token that is wrong. Only `digest`s are stored; a secret of
-256 bits needs no slow hash.
+in a leaked file, and a typing mistake is told apart from a token that is wrong. A token that lets devices join has the
+same form behind `cvj_`, so that neither is ever taken for the other. Only `digest`s are stored; a secret of 256 bits
+needs no slow hash.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import string
 import zlib
 
 PREFIX = "cvt_"
+JOIN_PREFIX = "cvj_"
 ENTROPY = 32
 
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -22,8 +24,12 @@ _CSRF_LABEL = b"checkvalve csrf 1"
 
 def api_token(entropy: bytes) -> str:
     """Return the API token of these 32 bytes. It is shown once; keep its `digest`."""
-    body = PREFIX + session_secret(entropy)
-    return body + _check(body)
+    return _token(PREFIX, entropy)
+
+
+def join_token(entropy: bytes) -> str:
+    """Return the join token of these 32 bytes: what a device shows to become known. Keep its `digest` only."""
+    return _token(JOIN_PREFIX, entropy)
 
 
 def well_formed(text: str) -> bool:
@@ -31,14 +37,12 @@ def well_formed(text: str) -> bool:
 
     What starts with `PREFIX` and is not well formed was mistyped or cut.
     """
-    body, check = text[:-_CHECK_LENGTH], text[-_CHECK_LENGTH:]
-    secret = body.removeprefix(PREFIX)
-    return (
-        text.startswith(PREFIX)
-        and len(secret) == _SECRET_LENGTH
-        and all(char in _DIGITS for char in secret)
-        and check == _check(body)
-    )
+    return _well_formed(PREFIX, text)
+
+
+def join_well_formed(text: str) -> bool:
+    """Tell whether `text` is a join token without a typing mistake; it says nothing of existence."""
+    return _well_formed(JOIN_PREFIX, text)
 
 
 def session_secret(entropy: bytes) -> str:
@@ -62,6 +66,22 @@ def csrf_token(session_secret: str) -> str:
 def same(one: str, other: str) -> bool:
     """Tell whether two secrets are equal, in a time that does not say where they differ."""
     return hmac.compare_digest(_bytes(one), _bytes(other))
+
+
+def _token(prefix: str, entropy: bytes) -> str:
+    body = prefix + session_secret(entropy)
+    return body + _check(body)
+
+
+def _well_formed(prefix: str, text: str) -> bool:
+    body, check = text[:-_CHECK_LENGTH], text[-_CHECK_LENGTH:]
+    secret = body.removeprefix(prefix)
+    return (
+        text.startswith(prefix)
+        and len(secret) == _SECRET_LENGTH
+        and all(char in _DIGITS for char in secret)
+        and check == _check(body)
+    )
 
 
 def _bytes(secret: str) -> bytes:

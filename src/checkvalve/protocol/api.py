@@ -317,13 +317,18 @@ class Rollout(Answer, frozen=True):
 
 
 class DevicePlane(Answer, frozen=True):
-    """What a device reads of the plane; `time` is the plane's clock."""
+    """What a device reads of the plane; `time` is the plane's clock. `ca` and `orders` are certificates in PEM.
+
+    A device believes `ca` only if its key is the pinned one, and `orders` only if `ca` issued it.
+    """
 
     name: str
     version: str
     capability: int
     ca_pin: str
     time: Time
+    ca: str
+    orders: str
 
 
 class WhoAmI(Answer, frozen=True):

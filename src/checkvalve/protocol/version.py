@@ -14,6 +14,7 @@ class Step(NamedTuple):
 
 HISTORY = (
     Step(1, "2026-11-23", "The operators' API, and what a device reads of the plane and of its own certificate."),
+    Step(2, "2026-11-23", "The device channel: joining, renewing, exchanges with orders, lines, receipts, files."),
 )
 
 CAPABILITY = HISTORY[-1].capability
