@@ -37,6 +37,9 @@ class Permission(StrEnum):
     RELEASE_CREATE = "release.create"
     RELEASE_SIGN = "release.sign"
     TRUST_MANAGE = "trust.manage"
+    DEVICE_READ = "device.read"
+    DEVICE_INVITE = "device.invite"
+    DEVICE_MANAGE = "device.manage"
 
 
 class ScopeKind(StrEnum):

@@ -6,11 +6,29 @@ No role holds both `access.manage` and `approval.vote`: whoever hands out rights
 
 from checkvalve.server.access.model import Permission, Role
 
-_LOOK = frozenset({Permission.SCOPE_READ, Permission.ROLLOUT_READ, Permission.APPROVAL_READ, Permission.RELEASE_READ})
+_LOOK = frozenset(
+    {
+        Permission.SCOPE_READ,
+        Permission.ROLLOUT_READ,
+        Permission.APPROVAL_READ,
+        Permission.RELEASE_READ,
+        Permission.DEVICE_READ,
+    }
+)
 
 _ALL = (
     Role("viewer", "Sees sites, devices, releases and rollouts.", _LOOK),
-    Role("operator", "Drafts and starts rollouts.", _LOOK | {Permission.ROLLOUT_DRAFT, Permission.ROLLOUT_START}),
+    Role(
+        "operator",
+        "Drafts and starts rollouts, invites devices, locks one out and takes it out of service.",
+        _LOOK
+        | {
+            Permission.ROLLOUT_DRAFT,
+            Permission.ROLLOUT_START,
+            Permission.DEVICE_INVITE,
+            Permission.DEVICE_MANAGE,
+        },
+    ),
     Role(
         "release-manager",
         "Imports images, makes and signs releases, drafts rollouts; does not start them.",
@@ -31,7 +49,7 @@ _ALL = (
     ),
     Role(
         "platform-admin",
-        "Keeps the tree of sites, people, their roles and the root of trust; approves and starts nothing.",
+        "Keeps the tree of sites, people, their roles, devices and the root of trust; approves and starts nothing.",
         _LOOK
         | {
             Permission.SCOPE_MANAGE,
@@ -41,6 +59,8 @@ _ALL = (
             Permission.ACCESS_MANAGE,
             Permission.AUDIT_READ,
             Permission.TRUST_MANAGE,
+            Permission.DEVICE_INVITE,
+            Permission.DEVICE_MANAGE,
         },
     ),
 )

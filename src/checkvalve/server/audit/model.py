@@ -63,6 +63,16 @@ class Entry:
 
 PLANE = Actor(kind="plane", id="plane", name="this plane")
 
-# Acts that are counted, not recorded one by one: they tell of liveness, change nothing that anyone decided, and would
-# drown the record. A test reads this tuple; everything else leaves an entry.
-TELEMETRY = ("session.seen", "token.used")
+# What is written without an entry: it tells of liveness, is what a device says by itself, or carries out what an entry
+# tells of already (an assignment, a renewal), and would drown the record. A test reads this tuple; everything else
+# leaves an entry. Faces and ticks: the name of the write; the exchange: room and function.
+TELEMETRY = (
+    "session.seen",
+    "token.used",
+    "device.seen",
+    "fleet.visited",  # status, clock, and how far the journal came
+    "fleet.add_lines",  # of the journal: a record of its own, whose lines name each other
+    "fleet.confirm",  # the generation that `device.renew` told of is in use
+    "fleet.next_counter",
+    "fleet.put_orders",  # of an assignment, signed
+)

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# long: one table after the other, so that the whole schema is read in one place
 """All tables, and which room writes each. Reading across rooms is allowed downward; writing never (tests/house).
 
 A column `scope` is a materialised path (`/org/site/`): one range comparison finds everything below a node. Migrations
@@ -261,7 +262,131 @@ trust = sa.Table(
     sa.Column("made_at", Instant, nullable=False),
 )
 
+# How devices come in: a token of one use, or of several, until it ends. Only its digest is kept.
+invites = sa.Table(
+    "invites",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("digest", Key, nullable=False, unique=True),
+    sa.Column("tags", sa.String, nullable=False),  # canonical JSON list, in order
+    sa.Column("link", Key, nullable=False),
+    sa.Column("observe", sa.Boolean, nullable=False),
+    sa.Column("uses", sa.Integer, nullable=False),
+    sa.Column("used", sa.Integer, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("ends_at", Instant, nullable=False),
+    sa.Column("revoked_at", Instant),
+)
+
+devices = sa.Table(
+    "devices",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("folded", Key, nullable=False),
+    sa.Column("tags", sa.String, nullable=False),  # canonical JSON list, in order
+    sa.Column("trust", Key, nullable=False),
+    sa.Column("trust_reason", sa.String, nullable=False),
+    sa.Column("link", Key, nullable=False),
+    sa.Column("interval", sa.Integer, nullable=False),  # seconds
+    sa.Column("key", Key, nullable=False, unique=True),  # fingerprint of its public key
+    sa.Column("public", sa.LargeBinary, nullable=False),  # PEM
+    sa.Column("machine", Key, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),  # confirmed by the device
+    sa.Column("pending", sa.Integer, nullable=False),  # newest one issued; equal to `generation` if none waits
+    sa.Column("certificate_ends_at", Instant, nullable=False),  # of the newest one issued
+    sa.Column("invite", Key, sa.ForeignKey("invites.id"), nullable=False, index=True),
+    sa.Column("journal", Key, nullable=False),  # empty until the first exchange
+    sa.Column("known", sa.BigInteger, nullable=False),  # newest event of that journal that is kept
+    sa.Column("told", sa.BigInteger, nullable=False),  # newest event it says it has
+    sa.Column("capability", sa.Integer, nullable=False),
+    sa.Column("status", sa.LargeBinary, nullable=False),  # canonical JSON of protocol.exchange.Status, or empty
+    sa.Column("status_digest", Key, nullable=False),
+    sa.Column("state", Key, nullable=False),  # of the attempt, from the status: to find by
+    sa.Column("attempt", Key, nullable=False),
+    sa.Column("active", Key, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # newest order it accepted
+    sa.Column("counter", sa.BigInteger, nullable=False),
+    sa.Column("offset", sa.BigInteger),  # its clock minus the plane's, ms
+    sa.Column("joined_at", Instant, nullable=False),
+    sa.Column("seen_at", Instant),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Index("ix_devices_scope_name", "scope", "name"),
+)
+
+# What each device is to run: at most one attempt at a time. Rollouts write it; the device finds it at its next visit.
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("attempt", Key, nullable=False, unique=True),
+    sa.Column("release", Key, sa.ForeignKey("releases.id"), nullable=False, index=True),
+    sa.Column("target", Key, nullable=False),
+    sa.Column("by", Key, nullable=False),  # `rollout:<id>`
+    sa.Column("made_at", Instant, nullable=False),
+)
+
+# The orders last signed for a device; final bytes. Its counter is the plane's own, over all devices.
+orders = sa.Table(
+    "orders",
+    metadata,
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("attempt", Key, nullable=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("counter", sa.BigInteger, nullable=False),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("ends_at", Instant, nullable=False),
+)
+
+device_events = sa.Table(
+    "device_events",
+    metadata,
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("journal", Key, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True),
+    sa.Column("attempt", Key, nullable=False),
+    sa.Column("state", Key, nullable=False),
+    sa.Column("line", sa.LargeBinary, nullable=False),  # the journal's own line: canonical JSON
+    sa.Column("came_at", Instant, nullable=False),
+    sa.Index("ix_device_events_attempt", "attempt"),
+)
+
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("digest", Key, primary_key=True),  # SHA-256, in hex, of the payload
+    sa.Column("scope", Key, nullable=False, index=True),  # of the device when it came
+    sa.Column("attempt", Key, nullable=False, index=True),
+    sa.Column("release", Key, nullable=False),  # sha256:… of the manifest
+    sa.Column("outcome", Key, nullable=False),
+    sa.Column("code", Key, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),  # final bytes, with the device's signature
+    sa.Column("came_at", Instant, nullable=False),
+)
+
+# Numbers of which there is one: `orders.epoch`, `orders.counter`, `fleet.revision` (raised by whatever changes what a
+# device is told or whether it is let in).
+numbers = sa.Table(
+    "numbers",
+    metadata,
+    sa.Column("name", Key, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
 OWNERS = {
+    "invites": "fleet",
+    "devices": "fleet",
+    "assignments": "fleet",
+    "orders": "fleet",
+    "device_events": "fleet",
+    "receipts": "fleet",
+    "numbers": "fleet",
     "entries": "audit",
     "people": "identity",
     "sessions": "identity",

@@ -97,6 +97,15 @@ class Release:
         return workload.target(self.scope, self.name, self.digest)
 
 
+@dataclass(frozen=True, slots=True)
+class Title:
+    """What a release is called, without what is in it."""
+
+    id: ReleaseId
+    name: str
+    version: str
+
+
 class DraftState(StrEnum):
     """An open draft is published by its last signature, or discarded."""
 

@@ -31,6 +31,7 @@ from checkvalve.server.supply.model import (
     Image,
     Release,
     State,
+    Title,
 )
 
 EVERYWHERE = Visibility((ROOT,))
@@ -137,6 +138,18 @@ def named(tx: Tx, scope: str, text: str) -> Release:
     # A NUL is in no name, and PostgreSQL takes none.
     found = tables.releases(tx, *here) if "\0" not in text else []
     return standing.taken(max(found, key=lambda one: (len(one.scope), one.number), default=None), text)
+
+
+def titles(tx: Tx, digests: Iterable[str], seen: Visibility) -> dict[str, Title]:
+    """Return what the releases of these digests are called, by digest, as far as they may be seen.
+
+    Of several with one digest it is the newest; they say the same, since name and version are in the manifest.
+    """
+    columns = (schema.releases.c.id, schema.releases.c.name, schema.releases.c.version, schema.releases.c.digest)
+    within = access_queries.within(schema.releases.c.scope, seen)
+    found = sa.select(*columns).where(schema.releases.c.digest.in_(list(digests)), tables.KEPT, within)
+    rows = tx.all(found.order_by(schema.releases.c.id))
+    return {row.digest: Title(ReleaseId(row.id), row.name, row.version) for row in rows}
 
 
 def previous(tx: Tx, release: Release, seen: Visibility = EVERYWHERE) -> Release | None:
