@@ -6,11 +6,13 @@ from pathlib import Path
 
 from litestar import Litestar
 
+from checkvalve import clock
 from checkvalve.crypto import keys
 from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db.database import Database
 from checkvalve.server.web import app, pages
 from checkvalve.server.web.plane import Plane
+from tests.parts import keyring
 
 
 def nowhere() -> Litestar:
@@ -18,6 +20,7 @@ def nowhere() -> Litestar:
     with tempfile.TemporaryDirectory() as directory:
         database = Database.open("sqlite:", Path(directory))
         database.close()
+        authority, orders = keyring.plane(clock.now())
         here = Plane(
             db=database,
             name="docs",
@@ -27,5 +30,7 @@ def nowhere() -> Litestar:
             origins=("https://localhost:9443",),
             blobs=Blobs(Path(directory)),
             online=keys.make(),
+            authority=authority,
+            orders=orders,
         )
     return app.application(here, pages.handlers)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from checkvalve.demo.caller import Caller
 
@@ -16,10 +17,11 @@ PASSWORD = "a long enough phrase for tests"
 
 @dataclass
 class PlaneProcess:
-    """A plane in `directory`; `start` may be called again after `kill` or `stop`."""
+    """A plane in `directory`; `start` may be called again after `kill` or `stop`. `program` runs in place of the usual."""
 
     directory: Path
     database: str = "sqlite:"
+    program: tuple[str, ...] = CHECKVALVE
     url: str = ""
     devices: str = ""
     pin: str = ""
@@ -39,7 +41,7 @@ class PlaneProcess:
 
     def init(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run `checkvalve init` with the administrator `admin` and `PASSWORD`."""
-        command = [*CHECKVALVE, "init", "--data", str(self.directory), "--json", "--password-file", "-"]
+        command = [*self.program, "init", "--data", str(self.directory), "--json", "--password-file", "-"]
         command += ["--operators", "127.0.0.1:0", "--devices", "127.0.0.1:0", "--database", self.database, *words]
         return subprocess.run(command, input=PASSWORD + "\n", capture_output=True, text=True, check=False)
 
@@ -47,7 +49,7 @@ class PlaneProcess:
         """Run `checkvalve serve` and wait until it is ready."""
         with (self.directory / "log").open("a") as log:
             self._process = subprocess.Popen(
-                [*CHECKVALVE, "serve", "--data", str(self.directory), "--json", *words],
+                [*self.program, "serve", "--data", str(self.directory), "--json", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -58,6 +60,15 @@ class PlaneProcess:
         assert line, self.log()
         said = json.loads(line)
         self.url, self.devices, self.pin = said["operators"], said["devices"], said["pin"]
+        return self
+
+    def stay(self) -> "PlaneProcess":
+        """Have it come back on the ports it has now: devices dial the address that they joined by."""
+        file = self.directory / "checkvalve.toml"
+        text = file.read_text()
+        for url in (self.url, self.devices):  # in this order the file has them
+            text = text.replace("\nport = 0", f"\nport = {urlsplit(url).port}", 1)
+        file.write_text(text)
         return self
 
     def stop(self) -> int:

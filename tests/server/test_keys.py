@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plane's online key: made once, kept, and its public half beside it to be carried to the signers."""
+"""The plane's keys: made once, kept, and what is to be known of them beside them."""
 
 import stat
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from checkvalve.crypto import certificates
 from checkvalve.crypto import keys as crypto_keys
 from checkvalve.errors import InvalidError
 from checkvalve.server import keys
+from tests.conftest import NOON
 
 
 def test_the_online_key_is_made_once_and_only_its_public_half_is_for_others(tmp_path: Path) -> None:
@@ -42,3 +45,23 @@ def test_what_a_power_cut_left_behind_is_no_key(tmp_path: Path) -> None:
     (tmp_path / "online.key.partial").write_bytes(b"half a fi")
     keys.online(tmp_path)
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_the_orders_key_stays_and_its_certificate_is_issued_anew_at_two_thirds_of_its_life(tmp_path: Path) -> None:
+    authority = keys.make_authority(tmp_path, "norra", NOON, bytes(16))
+    made = keys.orders(tmp_path, authority, NOON, bytes(16))
+    assert certificates.is_orders(made.certificate)
+    assert certificates.issued_by(made.certificate, authority.certificate)
+    assert stat.S_IMODE((tmp_path / "orders.key").stat().st_mode) == 0o600
+    for days, same in ((1, True), (480, True), (490, False)):
+        again = keys.orders(tmp_path, authority, NOON + timedelta(days=days), bytes(16))
+        assert (again.certificate == made.certificate) is same
+        assert crypto_keys.spki(again.key.public_key()) == crypto_keys.spki(made.key.public_key())
+    assert again.certificate == keys.orders(tmp_path, authority, NOON + timedelta(days=491), bytes(16)).certificate
+
+
+def test_an_orders_certificate_of_another_authority_is_replaced(tmp_path: Path) -> None:
+    other = keys.make_authority(tmp_path / "other", "other", NOON, bytes(16))
+    keys.orders(tmp_path, other, NOON, bytes(16))
+    authority = keys.make_authority(tmp_path, "norra", NOON, bytes(16))
+    assert certificates.issued_by(keys.orders(tmp_path, authority, NOON, bytes(16)).certificate, authority.certificate)

@@ -63,6 +63,8 @@ def test_a_plane_is_made_once_and_its_secrets_are_for_its_account_only(plane: Pl
         "authority.key": 0o600,
         "online.key": 0o600,
         "online.pub": 0o644,
+        "orders.crt": 0o644,
+        "orders.key": 0o600,
         "plane.crt": 0o644,
         "plane.key": 0o600,
     }

@@ -74,6 +74,7 @@ def found(
     keys.online(directory / "keys")
     authority = keys.make_authority(directory / "keys", wanted.plane, origins.now(), origins.entropy(16))
     keys.plane_pair(directory / "keys", authority, wanted.names, origins.now(), origins.entropy(16))
+    keys.orders(directory / "keys", authority, origins.now(), origins.entropy(16))
     database = Database.open(wanted.database, directory)
     try:
         migrate.upgrade(database)

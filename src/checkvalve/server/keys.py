@@ -3,8 +3,9 @@
 
 `authority` is the device CA: it issues what devices show and what the plane's two listeners show, told apart by
 extended key usage, and its fingerprint is the pin that a person types once. `online` signs TUF's snapshot and
-timestamp; its public half is carried to the signers, who name it in their root of trust. Every file is written whole
-or not at all; what exists is kept, so making them may be cut short and done again.
+timestamp; its public half is carried to the signers, who name it in their root of trust. `orders` signs what devices
+are told, and the time; devices know it by its certificate. Every file is written whole or not at all; what exists is
+kept, so making them may be cut short and done again.
 """
 
 import os
@@ -37,6 +38,14 @@ class Authority:
 
 
 @dataclass(frozen=True)
+class OrdersKey:
+    """What signs orders and time: certificate (DER) and its key."""
+
+    certificate: bytes
+    key: keys.PrivateKey
+
+
+@dataclass(frozen=True)
 class Pair:
     """Paths of a PEM chain and its key, as TLS wants them."""
 
@@ -47,10 +56,8 @@ class Pair:
 def make_authority(directory: Path, plane: str, now: datetime, entropy: bytes) -> Authority:
     """Return the authority in `directory`, made first where there is none. `entropy` are 16 bytes for its serial."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_file, file = directory / "authority.key", directory / "authority.crt"
-    if not key_file.exists():
-        _write(key_file, keys.dump(keys.make()), 0o600)
-    key = keys.load(key_file.read_bytes())
+    file = directory / "authority.crt"
+    key = _kept_key(directory / "authority.key")
     if not file.exists():
         until = now + timedelta(days=365 * AUTHORITY_YEARS)
         name = f"{plane} device CA"
@@ -85,14 +92,33 @@ def online(directory: Path) -> keys.PrivateKey:
     `InvalidError` (`key.form`, `key.kind`) if the file holds no key of ours.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file, public = directory / ONLINE, directory / ONLINE_PUBLIC
-    if not file.exists():
-        _write(file, keys.dump(keys.make()), 0o600)
-    key = keys.load(file.read_bytes())
+    public = directory / ONLINE_PUBLIC
+    key = _kept_key(directory / ONLINE)
     pem = keys.dump_public(key.public_key())
     if not public.exists() or public.read_bytes() != pem:
         _write(public, pem, 0o644)
     return key
+
+
+def orders(directory: Path, of: Authority, now: datetime, entropy: bytes) -> OrdersKey:
+    """Return the key in `orders.key`, made first where there is none, with its certificate.
+
+    The certificate is issued anew as `plane_pair` does; the key stays, so that devices that know the older one agree.
+    `InvalidError` (`key.form`, `key.kind`, `certificate.form`) if a file holds something else.
+    """
+    file = directory / "orders.crt"
+    key = _kept_key(directory / "orders.key")
+    if not (file.exists() and _still_good(file.read_bytes(), of, key, now)):
+        der = certificates.issue_orders(
+            of.certificate,
+            of.key,
+            key.public_key(),
+            not_before=now - _BACKDATED,
+            not_after=now + timedelta(days=PLANE_DAYS),
+            serial=certificates.serial(entropy),
+        )
+        _write(file, certificates.to_pem(der), 0o644)
+    return OrdersKey(certificates.from_pem(file.read_bytes()), key)
 
 
 def plane_pair(directory: Path, of: Authority, names: tuple[str, ...], now: datetime, entropy: bytes) -> Pair:
@@ -101,10 +127,8 @@ def plane_pair(directory: Path, of: Authority, names: tuple[str, ...], now: date
     It is issued anew when the names changed or two thirds of its life are over.
     """
     pair = Pair(directory / "plane.crt", directory / "plane.key")
-    if not pair.key.exists():
-        _write(pair.key, keys.dump(keys.make()), 0o600)
-    key = keys.load(pair.key.read_bytes())
-    if not (pair.certificate.exists() and _still_good(pair.certificate.read_bytes(), of, key, names, now)):
+    key = _kept_key(pair.key)
+    if not (pair.certificate.exists() and _still_good(pair.certificate.read_bytes(), of, key, now, names)):
         until = now + timedelta(days=PLANE_DAYS)
         serial = certificates.serial(entropy)
         public = key.public_key()
@@ -116,7 +140,13 @@ def plane_pair(directory: Path, of: Authority, names: tuple[str, ...], now: date
     return pair
 
 
-def _still_good(pem: bytes, of: Authority, key: keys.PrivateKey, names: tuple[str, ...], now: datetime) -> bool:
+def _kept_key(file: Path) -> keys.PrivateKey:
+    if not file.exists():
+        _write(file, keys.dump(keys.make()), 0o600)
+    return keys.load(file.read_bytes())
+
+
+def _still_good(pem: bytes, of: Authority, key: keys.PrivateKey, now: datetime, names: tuple[str, ...] = ()) -> bool:
     der = certificates.from_pem(pem)
     begins, ends = certificates.validity(der)
     return (

@@ -23,7 +23,7 @@ from checkvalve.server.db import dialect, migrate
 from checkvalve.server.db.database import Database
 from checkvalve.server.founding import Origins
 from checkvalve.server.settings import Settings
-from checkvalve.server.tasks import loop, refresh, sweep
+from checkvalve.server.tasks import loop, refresh, seen, sweep
 from checkvalve.server.tasks.loop import Tick
 from checkvalve.server.web import devices, listeners, pages, tls
 from checkvalve.server.web.imports import Imports
@@ -31,7 +31,7 @@ from checkvalve.server.web.listeners import Listener
 from checkvalve.server.web.plane import Plane
 
 ROLES = ("all", "operators", "devices")
-APPS = {"operators": pages.operators, "devices": devices.app}
+APPS: dict[str, Callable[[Plane], listeners.App]] = {"operators": pages.operators, "devices": devices.app}
 HTTPS = 443
 
 _log = logging.getLogger("checkvalve")
@@ -96,8 +96,11 @@ async def _listen(
         ca_pem=pem,
         ca_pin=authority.pin,
         origins=tuple(_origin(name, ports.get("operators", 0)) for name in settings.names),
+        device_origins=tuple(_origin(name, ports.get("devices", settings.devices.port)) for name in settings.names),
         blobs=Blobs(settings.blobs_in(directory)),
         online=keys.online(directory / "keys"),
+        authority=authority,
+        orders=keys.orders(directory / "keys", authority, origins.now(), origins.entropy(16)),
         imports=Imports(settings.largest_archive),
         now=origins.now,
         new_id=origins.new_id,
@@ -112,20 +115,32 @@ async def _listen(
     signals.add_signal_handler(signal.SIGHUP, _renew, doors, operators_pair)
     told = {name: _origin(settings.names[0], port) for name, port in ports.items()}
     ready(Ready(settings.plane, told.get("operators", ""), told.get("devices", ""), authority.pin))
-    ticking = asyncio.create_task(loop.run(_ticks(plane), stop, origins.entropy))
+    working = [asyncio.create_task(loop.run(_ticks(plane), stop, origins.entropy))]
+    if "devices" in ports:
+        working.append(asyncio.create_task(plane.presence.watch(plane.db, stop)))
     try:
         await listeners.serve(doors, stop)
     finally:
         stop.set()  # also where a listener failed: the database is closed behind the last tick
-        await ticking
+        await asyncio.gather(*working)
+        await _last(plane)
 
 
 def _ticks(plane: Plane) -> list[Tick]:
     """Return what this process does by itself; every process may do all of it (ADR 0004)."""
     return [
         Tick("refresh", refresh.WITHIN, lambda: refresh.run(plane.db, plane.online, plane.now, plane.new_id)),
+        Tick("seen", seen.WITHIN, lambda: seen.run(plane.db, plane.presence.seen, plane.presence.unseen)),
         Tick("sweep", sweep.WITHIN, lambda: sweep.run(plane.db, plane.blobs, plane.now)),
     ]
+
+
+async def _last(plane: Plane) -> None:
+    """Write down when devices were seen last: what no tick has written yet would be lost."""
+    try:
+        await seen.run(plane.db, plane.presence.seen, plane.presence.unseen)
+    except CheckvalveError as error:
+        _log.error("when devices were seen last is lost: %s", error.sentence)
 
 
 def _doors(settings: Settings, role: str, pair: keys.Pair, operators_pair: keys.Pair, ca_pem: bytes) -> list[Listener]:

@@ -4,7 +4,7 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,16 @@ from checkvalve.server.rollouts.model import Intent
 from checkvalve.server.web import app, auth
 from checkvalve.server.web.door import Door
 from checkvalve.server.web.plane import Plane
-from tests.parts import stock
+from tests.parts import keyring, stock
 
 ORIGIN = "https://plane.test:9443"
+DEVICE_ORIGINS = ("https://plane.test:8443", "https://192.0.2.10:8443")
 PASSWORD = "a horse, a staple, no battery"
 STORED = passwords.store(PASSWORD, bytes(16), 1)
 NOBODYS_ROLE = "none"
 ROLES = (*roles.BUILT_IN, NOBODYS_ROLE)
 ONLINE = keys.make()
+AUTHORITY, ORDERS = keyring.plane(datetime(2026, 1, 1, tzinfo=UTC))
 RELEASE = "edge-base@sha256:" + "a" * 64
 
 
@@ -78,8 +80,11 @@ class Plant:
             ca_pem=b"-----BEGIN CERTIFICATE-----\n",
             ca_pin="sha256:00",
             origins=(ORIGIN,),
+            device_origins=DEVICE_ORIGINS,
             blobs=Blobs(self.directory / "blobs"),
             online=ONLINE,
+            authority=AUTHORITY,
+            orders=ORDERS,
             now=lambda: self.time,
             new_id=self.new_id,
             entropy=lambda size: self.numbers().to_bytes(size),

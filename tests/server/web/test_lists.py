@@ -16,10 +16,18 @@ from checkvalve.server.approvals.model import Choice
 from checkvalve.server.db.database import Tx
 from checkvalve.server.identity.model import Person
 from checkvalve.server.rollouts import actions as rollout_actions
+from tests.server.web import gear
 from tests.server.web.plant import Plant, User, without_ids
 
-LISTS = "scopes people bindings audit approvals rollouts".split()
-ONWARD = {"people": "after", "bindings": "after", "audit": "before", "approvals": "before", "rollouts": "before"}
+LISTS = "scopes people bindings audit approvals rollouts devices".split()
+ONWARD = {
+    "people": "after",
+    "bindings": "after",
+    "audit": "before",
+    "approvals": "before",
+    "rollouts": "before",
+    "devices": "after",
+}
 MARK = {"people": "login"}
 ABSENT = f"/{'0' * 25}1/"
 
@@ -57,6 +65,7 @@ def reader(plant: Plant) -> User:
     plant.bind(someone, "operator", site)
     for scope in (north, site, plant.organisations["south"]):
         plant.rollout(scope, someone, proposed=True)
+        gear.device(plant, scope)
     return user
 
 
@@ -176,6 +185,7 @@ def _walked(
 @pytest.mark.parametrize("name", ONWARD)
 def test_a_list_read_in_stretches_has_neither_gap_nor_double(plant: Plant, reader: User, name: str) -> None:
     plant.rollout(plant.organisations["site"], plant.person(plant.organisations["site"]), proposed=True)
+    gear.device(plant, plant.organisations["site"])
     whole = _ask(plant, reader, name, limit=500).json()
     ids = [item["id"] for item in whole["items"]]
     assert whole["next"] is None
@@ -196,6 +206,7 @@ def test_what_is_made_meanwhile_hides_and_doubles_nothing(plant: Plant, reader: 
             someone = plant.person(plant.organisations["north"], login)
             plant.bind(someone, "viewer", plant.organisations["north"])
             plant.rollout(plant.organisations["north"], someone, proposed=True)
+            gear.device(plant, plant.organisations["site"], login)
 
     found = _walked(plant, reader, name, 1, between)
     assert len(_ids(plant, reader, name, limit=500)) > len(before)
@@ -210,6 +221,8 @@ def test_a_stretch_has_a_hundred_items_unless_asked_for_more_or_fewer(plant: Pla
     for _ in range(101):
         if name in {"people", "bindings"}:
             plant.bind(plant.person(north), "viewer", north)
+        elif name == "devices":
+            gear.device(plant, plant.organisations["site"])
         else:
             plant.rollout(north, drafter, proposed=name == "approvals")
     answer = _ask(plant, reader, name).json()

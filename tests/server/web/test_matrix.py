@@ -14,7 +14,7 @@ from checkvalve.server.access.model import Permission, ScopeKind
 from checkvalve.server.audit.model import Kind
 from checkvalve.server.web import app
 from checkvalve.server.web.auth import PUBLIC, Need
-from tests.server.web import goods
+from tests.server.web import gear, goods
 from tests.server.web.plant import PASSWORD, RELEASE, ROLES, Plant, User, without_ids
 
 ABSENT = "0" * 25 + "1"
@@ -87,6 +87,37 @@ def _vote(cell: Cell) -> None:
 def _entry(cell: Cell) -> None:
     cell.plant.scope(cell.scope, ScopeKind.SITE, f"site {cell.plant.numbers()}")
     cell.ident = cell.plant.entries()[0].id
+
+
+def _site(cell: Cell) -> None:
+    cell.body = {"scope": gear.site(cell.plant, cell.scope)}
+
+
+def _invite(cell: Cell) -> None:
+    cell.ident = gear.invite(cell.plant, gear.site(cell.plant, cell.scope))[0].id
+
+
+def _known(cell: Cell) -> None:
+    cell.ident = gear.known(cell.plant, cell.scope).id
+
+
+def _device(cell: Cell) -> None:
+    cell.ident = gear.device(cell.plant, cell.scope).id
+    cell.body = {"reason": "The cabinet was found open."}
+
+
+def _quarantined(cell: Cell) -> None:
+    _device(cell)
+    gear.quarantine(cell.plant, cell.ident)
+
+
+def _described(cell: Cell) -> None:
+    _device(cell)
+    cell.body = {"name": f"renamed {cell.plant.numbers()}"}
+
+
+def _receipt(cell: Cell) -> None:
+    cell.ident = gear.receipt(cell.plant, gear.known(cell.plant, cell.scope)).digest
 
 
 def _nothing(cell: Cell) -> None:
@@ -165,6 +196,14 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("GET", "/api/v1/bindings"): _binding,
     ("POST", "/api/v1/bindings"): _new_binding,
     ("DELETE", "/api/v1/bindings/{binding_id}"): _binding,
+    ("GET", "/api/v1/devices"): _known,
+    ("GET", "/api/v1/devices/{device_id}"): _known,
+    ("PATCH", "/api/v1/devices/{device_id}"): _described,
+    ("POST", "/api/v1/devices/{device_id}/accept"): _quarantined,
+    ("GET", "/api/v1/devices/{device_id}/events"): _known,
+    ("POST", "/api/v1/devices/{device_id}/quarantine"): _device,
+    ("GET", "/api/v1/devices/{device_id}/receipts"): _known,
+    ("POST", "/api/v1/devices/{device_id}/retire"): _device,
     ("GET", "/api/v1/drafts"): _waiting,
     ("POST", "/api/v1/drafts"): _renewal,
     ("GET", "/api/v1/drafts/{draft_id}"): _waiting,
@@ -175,6 +214,9 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("POST", "/api/v1/images"): _archive,
     ("GET", "/api/v1/images/{image_id}"): _image,
     ("DELETE", "/api/v1/images/{image_id}"): _image,
+    ("GET", "/api/v1/invites"): _invite,
+    ("POST", "/api/v1/invites"): _site,
+    ("DELETE", "/api/v1/invites/{invite_id}"): _invite,
     ("GET", "/api/v1/me"): _nothing,
     ("POST", "/api/v1/me/password"): _sending(lambda _: {"old": PASSWORD, "new": PASSWORD}),
     ("GET", "/api/v1/me/sessions"): _nothing,
@@ -198,6 +240,7 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("POST", "/api/v1/people/{person_id}/enable"): _person,
     ("POST", "/api/v1/people/{person_id}/name"): _persons_name,
     ("POST", "/api/v1/people/{person_id}/password"): _persons_password,
+    ("GET", "/api/v1/receipts/{digest}"): _receipt,
     ("GET", "/api/v1/releases"): _release,
     ("POST", "/api/v1/releases"): _new_release,
     ("POST", "/api/v1/releases/check"): _new_release,
@@ -343,6 +386,7 @@ def test_lists_show_nothing_of_another_organisation(plant: Plant) -> None:
     plant.rollout(south, plant.users["south", "operator"].person, proposed=True)
     goods.published(plant, "south")
     goods.drafted(plant, "south")
+    gear.device(plant, south)
     strangers = [user.person for (org, _), user in plant.users.items() if org == "south"]
     for route, need in _routes(plant).items():
         if route[0] != "GET" or not isinstance(need, Permission) or "{" in route[1]:

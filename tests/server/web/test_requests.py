@@ -20,10 +20,11 @@ from structlog.testing import capture_logs
 from checkvalve.crypto import certificates, keys
 from checkvalve.errors import CheckvalveError, UnavailableError
 from checkvalve.protocol.problem import Problem
+from checkvalve.protocol.version import CAPABILITY
 from checkvalve.server.web import app, auth, devices, door, problems
 from checkvalve.server.web.auth import PUBLIC
 from checkvalve.server.web.protocols import PEER
-from tests.server.web.plant import ORIGIN, PASSWORD, Plant
+from tests.server.web.plant import ORDERS, ORIGIN, PASSWORD, Plant
 
 JSON = {"content-type": "application/json"}
 
@@ -282,17 +283,19 @@ def test_signing_in_and_working_goes_over_a_real_socket(plant: Plant) -> None:
 
 
 def test_devices_read_the_plane_and_nothing_else(plant: Plant) -> None:
-    plant.door = devices.app(plant.plane)
+    plant.door = devices.app(plant.plane)  # type: ignore[assignment]
     answer = _ask(plant, "GET", "/v1/plane", {"host": "198.51.100.1:8443"})
     assert answer.json() == {
         "name": "test plane",
         "version": "0",
-        "capability": 1,
+        "capability": CAPABILITY,
         "ca_pin": "sha256:00",
         "time": "2026-11-03T12:00:00.000Z",
+        "ca": "-----BEGIN CERTIFICATE-----\n",
+        "orders": certificates.to_pem(ORDERS.certificate).decode(),
     }
     assert _problem(_ask(plant, "GET", "/v1/whoami", {})).code == "device.no_certificate"
-    for path in ("/", "/api/v1/plane", "/v1/exchange"):
+    for path in ("/", "/api/v1/plane", "/v1/exchanges"):
         assert _problem(_ask(plant, "GET", path, {})).code == "route.not_found"
 
 

@@ -18,8 +18,10 @@ from checkvalve.server.web.api import (
     audit,
     bindings,
     description,
+    devices,
     drafts,
     images,
+    invites,
     me,
     people,
     plane,
@@ -72,7 +74,8 @@ def routes(app: Litestar) -> list[tuple[str, str, Permission | auth.Need]]:
 
 
 def _api() -> list[Router]:
-    nouns = (session, me, scopes, people, bindings, audit, approvals, rollouts, images, releases, drafts, trust)
+    supply = (images, releases, drafts, trust)
+    nouns = (session, me, scopes, people, bindings, audit, approvals, rollouts, *supply, invites, devices)
     return [
         copy.deepcopy(plane.router),
         Router("/api/v1", route_handlers=[copy.deepcopy(noun.router) for noun in nouns]),

@@ -13,8 +13,10 @@ from checkvalve import clock
 from checkvalve.crypto import keys
 from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db.database import Database
+from checkvalve.server.keys import Authority, OrdersKey
 from checkvalve.server.web.attempts import Attempts
 from checkvalve.server.web.imports import Imports
+from checkvalve.server.web.presence import Presence
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -23,7 +25,8 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 class Plane:
     """One plane. `origins` are those its pages are served from, as browsers write them (`https://plane.example:9443`).
 
-    `online` is the key that signs TUF's snapshot and timestamp.
+    `online` is the key that signs TUF's snapshot and timestamp, `orders` the one that signs orders and time, and
+    `authority` issues what devices show.
     """
 
     db: Database
@@ -32,13 +35,17 @@ class Plane:
     ca_pem: bytes
     ca_pin: str
     origins: tuple[str, ...]
+    device_origins: tuple[str, ...] = ()  # what devices dial, in the order they try
     blobs: Blobs
     online: keys.PrivateKey
+    authority: Authority
+    orders: OrdersKey
     now: Callable[[], datetime] = clock.now
     new_id: Callable[[], str] = clock.new_id
     entropy: Callable[[int], bytes] = clock.entropy
     attempts: Attempts = field(default_factory=Attempts)
     imports: Imports = field(default_factory=Imports)
+    presence: Presence = field(default_factory=Presence)
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -7,7 +7,7 @@ Words: a device rolls back, a person undoes; nothing here says that something is
 
 from collections.abc import Mapping
 
-from checkvalve.server.web import texts_supply
+from checkvalve.server.web import texts_fleet, texts_supply
 
 EN: Mapping[str, str] = {
     # ---- frame ----
@@ -21,7 +21,7 @@ EN: Mapping[str, str] = {
     "frame.scope": "Shown: {name}. Choose another place",
     "frame.scope_type": "Type the name of a place",
     "frame.find": "Search",
-    "frame.find_hint": "Rollout, release, person, entry",
+    "frame.find_hint": "Device, release, person, entry",
     "rail.today": "Today",
     "rail.fleet": "Fleet",
     "rail.rollouts": "Rollouts",
@@ -101,7 +101,6 @@ EN: Mapping[str, str] = {
     "today.waits.many": "{n} decisions wait for you.",
     "today.stuck.one": "One rollout cannot start and needs a decision.",
     "today.stuck.many": "{n} rollouts cannot start and need a decision.",
-    "today.detail": "No device can enrol yet: this speaks of people, rollouts and the record, not of devices.",
     "today.review": "Review",
     "today.approve": "Approve or reject: {what}",
     "today.review_what": "Review: {what}",
@@ -115,10 +114,6 @@ EN: Mapping[str, str] = {
     "today.recent_none": "No entry here yet.",
     "today.recent_none_why": "Everything that people and the plane do appears here as it happens.",
     "card.fleet": "Fleet",
-    "card.fleet_unit": "devices",
-    "card.fleet_word": "cannot enrol yet",
-    "card.fleet_text.one": "Devices come with the agent, which this release does not have. One site stands ready.",
-    "card.fleet_text.many": "Devices come with the agent, which this release does not have. {n} sites stand ready.",
     "card.change": "Change",
     "card.change_unit.one": "rollout started",
     "card.change_unit.many": "rollouts started",
@@ -131,9 +126,9 @@ EN: Mapping[str, str] = {
     "card.change_stuck.one": "1 cannot start",
     "card.change_stuck.many": "{n} cannot start",
     "card.change_started": "started",
-    "card.change_text_none": "No device can enrol yet, so nothing switches.",
-    "card.change_text.one": "1 is approved and not started. No device can enrol yet, so nothing switches.",
-    "card.change_text.many": "{n} are approved and not started. No device can enrol yet, so nothing switches.",
+    "card.change_text_none": "Rollouts do not reach devices in this version yet.",
+    "card.change_text.one": "1 is approved and not started. Rollouts do not reach devices in this version yet.",
+    "card.change_text.many": "{n} are approved and not started. Rollouts do not reach devices in this version yet.",
     "card.exposure": "Exposure",
     "card.exposure_unit": "not measured",
     "card.exposure_word": "not covered yet",
@@ -265,7 +260,7 @@ EN: Mapping[str, str] = {
     "rollout.next_ready_why": "Approved by {who}.",
     "rollout.next_ready_free": "It asks for no approval.",
     "rollout.next_stuck": "What happens next: nothing, until somebody decides.",
-    "rollout.next_started": "It has started; no device can enrol yet, so nothing switches.",
+    "rollout.next_started": "It has started; rollouts do not reach devices in this version yet.",
     "rollout.next_started_why": "Its approval is spent.",
     "rollout.next_cancelled": "Nothing happens any more.",
     "rollout.next_cancelled_why": "Draft a new one if it is still wanted.",
@@ -304,20 +299,9 @@ EN: Mapping[str, str] = {
     "rollout_new.leave": "Leave without saving",
     # ---- fleet ----
     "fleet.title": "Fleet",
-    "fleet.sentence.one": "One site; no device can enrol yet.",
-    "fleet.sentence.many": "{n} sites; no device can enrol yet.",
-    "fleet.sentence_none": "No site yet, and no device.",
-    "fleet.detail": "The tree of places: organisations, their sites, and the areas of a site. Rights and "
-    "rollouts are bound to places.",
-    "fleet.tree": "Places",
-    "fleet.device_none": "none can enrol yet",
     "fleet.none": "There is no place here yet.",
     "fleet.none_add": "Add an organisation first, then its sites, with the form below.",
     "fleet.none_why": "Places appear here when an administrator adds them.",
-    "fleet.devices": "Devices",
-    "fleet.devices_none": "No device can enrol yet.",
-    "fleet.devices_none_why": "Devices come with the agent, which this release does not have. Places and rights "
-    "can be prepared now.",
     "fleet.add": "Add a place",
     "fleet.add_where": "What, and where",
     "fleet.add_name": "Name",
@@ -475,17 +459,15 @@ EN: Mapping[str, str] = {
     "compliance.means": "No check runs and no framework is loaded, so there is no score. The record under Audit "
     "is complete from the first day.",
     "onboarding.title": "Onboarding",
-    "onboarding.sentence": "Onboarding is not covered yet.",
-    "onboarding.detail": "Which devices are on their way in?",
-    "onboarding.means": "No device can enrol yet. Organisations, sites and areas can be prepared under Fleet.",
     # ---- search ----
     "find.title": "Search",
     "find.sentence": "Nothing is called {q}.",
     "find.sentence_some.one": "One thing is called {q}.",
     "find.sentence_some.many": "{n} things are called {q}.",
     "find.empty": "What are you looking for?",
-    "find.detail": "Search knows rollouts, releases and people by name, and anything by its id or the last "
-    "characters of it.",
+    "find.detail": "Search knows devices by name and tag, rollouts, releases and people by name, and anything by "
+    "its id or the last characters of it.",
+    "find.kind.device": "device",
     "find.kind.rollout": "rollout",
     "find.kind.approval": "approval",
     "find.kind.person": "person",
@@ -506,6 +488,7 @@ EN: Mapping[str, str] = {
     "problem.page": "There is no such page.",
     "problem.page_why": "Check the address, or go on from Today.",
     **texts_supply.EN,
+    **texts_fleet.EN,
 }
 
 # What an entry tells of, by action: what was done, and what was wanted where it was refused.
@@ -531,6 +514,7 @@ TOLD: Mapping[str, tuple[str, str]] = {
     "rollout.start": ("started the rollout", "start a rollout"),
     "rollout.cancel": ("cancelled the rollout", "cancel a rollout"),
     **texts_supply.TOLD,
+    **texts_fleet.TOLD,
 }
 COULD_NOT = "could not"
 

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One visit of a device: everything its report brings, in one transaction, and what it is told.
+
+Rules: 1. a visit may come twice and leaves the same: lines are known by journal and number, receipts by the digest of
+their payload; 2. a generation that was left behind is a copy: the device is shut out, and nothing it says is taken,
+unless the report was held back here and is no word of now; 3. lines are taken in order and without a gap, but for what
+the device says is gone from its journal; 4. a receipt is taken if the device's own key
+signed it and it speaks of this device; any other is recorded as refused, once, and acknowledged, so that it does not
+come for ever; 5. a status is the device's own word of itself, and its digest is too.
+"""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import msgspec
+
+from checkvalve import canonical
+from checkvalve.canonical import Json
+from checkvalve.crypto import digests, envelope, keys
+from checkvalve.crypto.envelope import Envelope
+from checkvalve.errors import ForbiddenError, InvalidError
+from checkvalve.ids import DeviceId
+from checkvalve.protocol import exchange, receipt
+from checkvalve.protocol.exchange import Answer, Event, Report
+from checkvalve.server.access import queries as access_queries
+from checkvalve.server.audit import actions as audit_actions
+from checkvalve.server.audit import queries as audit_queries
+from checkvalve.server.audit.model import PLANE
+from checkvalve.server.db.database import Tx
+from checkvalve.server.exchange import due
+from checkvalve.server.exchange.ground import Ground, actor, milliseconds
+from checkvalve.server.fleet import actions as fleet_actions
+from checkvalve.server.fleet import generations
+from checkvalve.server.fleet import queries as fleet_queries
+from checkvalve.server.fleet import writes as fleet_writes
+from checkvalve.server.fleet.generations import Behind, Confirm, Same
+from checkvalve.server.fleet.model import LET_IN, Assignment, Changes, Device, Kept, Line, Signed, Standing, Trust
+
+
+@dataclass(frozen=True, slots=True)
+class Visited:
+    """What came of a visit. `standing` is what the plane knows of the device now, as of `revision`.
+
+    `answer` is None if there is nothing to say, or the device was shut out: its standing tells. `signed` are the orders
+    it is to take, whether they are in the answer or were accepted before.
+    """
+
+    standing: Standing
+    revision: int
+    answer: Answer | None = None
+    signed: Signed | None = None
+
+
+def visit(tx: Tx, ground: Ground, device_id: DeviceId, key: str, report: Report, *, held: bool, give: bool) -> Visited:
+    """Take what the device that has the key with fingerprint `key` reports, and answer.
+
+    `held`: the report was kept waiting here; `give`: orders may be in the answer. Raises `NotFoundError`
+    (`device.not_found`), `InvalidError` (`report.generation`, `canonical.value`).
+    """
+    device = fleet_queries.device(tx, device_id)
+    if device.key != key or device.trust not in LET_IN or not _current(tx, ground, device, report, held=held):
+        return _visited(tx, device_id)
+    device = _journal(tx, ground, device, report)
+    known = _lines(tx, ground, device, report)
+    fleet_writes.visited(tx, device_id, _changes(ground, device, report, known, held=held))
+    _observing(tx, ground, device, report)
+    taken = _receipts(tx, ground, device, report)
+    told = report.state == (device.status_digest if report.status is None else report.state)
+    attempt = device.attempt if report.status is None else report.status.attempt
+    signed = _orders(tx, ground, device, attempt, give=give)
+    given = envelope.read(signed.envelope) if signed and give and not _has(report, signed) else None
+    if given is None and not taken and told and not report.events and known >= report.seq:
+        return _visited(tx, device_id, signed=signed)
+    answer = Answer(orders=given, known=known, receipts=taken, tell=not told)
+    return _visited(tx, device_id, answer, signed)
+
+
+def _visited(tx: Tx, device_id: DeviceId, answer: Answer | None = None, signed: Signed | None = None) -> Visited:
+    return Visited(fleet_queries.standing(tx, device_id), fleet_queries.revision(tx), answer, signed)
+
+
+def _current(tx: Tx, ground: Ground, device: Device, report: Report, *, held: bool) -> bool:
+    match generations.judge(device, report.generation):
+        case Same():
+            return True
+        case Confirm(generation):
+            fleet_writes.confirm(tx, device.id, generation)
+            return True
+        case Behind() as behind:
+            if not held:  # rule 2
+                fleet_actions.quarantine(tx, ground.act(PLANE), device.id, behind.sentence)
+            return False
+
+
+def _journal(tx: Tx, ground: Ground, device: Device, report: Report) -> Device:
+    if report.journal == device.journal:
+        return device
+    if device.journal:
+        return fleet_actions.new_journal(tx, ground.act(actor(device)), device.id, report.journal)
+    return replace(device, journal=report.journal, known=fleet_queries.kept_events(tx, device.id, report.journal))
+
+
+def _lines(tx: Tx, ground: Ground, device: Device, report: Report) -> int:
+    """Keep the lines that follow (rule 3); return the number of the newest that is kept."""
+    known, taken = device.known, []
+    for event in report.events:
+        if event.seq == known + 1 or known < event.seq == report.oldest:
+            known = event.seq
+            taken.append(_line(ground, report, event))
+        elif event.seq > known:
+            break
+    if taken:
+        fleet_writes.add_lines(tx, device.id, taken)
+    return known
+
+
+def _line(ground: Ground, report: Report, event: Event) -> Line:
+    data = canonical.dumps(cast("Json", msgspec.to_builtins(event)))
+    return Line(report.journal, event.seq, event.attempt, event.state, data, ground.now)
+
+
+def _changes(ground: Ground, device: Device, report: Report, known: int, *, held: bool) -> Changes:
+    changes = Changes(
+        journal=report.journal,
+        known=known,
+        told=report.seq,
+        capability=report.capability,
+        epoch=report.epoch,
+        counter=report.counter,
+    )
+    if not held:
+        changes["offset"] = report.clock - milliseconds(ground.now)
+        changes["seen_at"] = ground.now
+    status = report.status
+    if status is not None and report.state != device.status_digest:
+        changes["status"] = canonical.dumps(cast("Json", msgspec.to_builtins(status)))
+        changes["status_digest"] = report.state
+        changes["state"] = status.state
+        changes["attempt"] = status.attempt
+        changes["active"] = status.active
+    return changes
+
+
+def _observing(tx: Tx, ground: Ground, device: Device, report: Report) -> None:
+    if report.status is not None and report.status.observe != (device.trust is Trust.OBSERVE):
+        fleet_actions.observe(tx, ground.act(actor(device)), device.id, observe=report.status.observe)
+
+
+def _receipts(tx: Tx, ground: Ground, device: Device, report: Report) -> tuple[str, ...]:
+    """Take receipts (rule 4); return the payload digests of those that need not come again."""
+    sealed = {digests.sha256_hex(each.payload): each for each in report.receipts}
+    known = fleet_queries.known_receipts(tx, device.id, sealed) if sealed else set()
+    for digest in sorted(sealed.keys() - known):
+        try:
+            said = _verified(device, sealed[digest])
+        except (InvalidError, ForbiddenError) as error:
+            _refuse(tx, ground, device, digest, error)
+        else:
+            kept = _kept(ground, device, digest, said, sealed[digest])
+            fleet_actions.receive(tx, ground.act(actor(device)), kept)
+    return tuple(sorted(sealed))
+
+
+def _verified(device: Device, sealed: Envelope) -> receipt.Receipt:
+    try:
+        said = receipt.verified(sealed, keys.load_public(device.public))
+    except InvalidError as error:
+        if error.code != "envelope.signature":
+            raise
+        raise ForbiddenError(
+            "receipt.signature", "The receipt is not signed with the key of the device that brought it.", error.remedy
+        ) from error
+    if said.device != device.id:
+        raise ForbiddenError(
+            "receipt.device", f"The receipt speaks of device {said.device}.", "A device speaks for itself only."
+        )
+    return said
+
+
+def _kept(ground: Ground, device: Device, digest: str, said: receipt.Receipt, sealed: Envelope) -> Kept:
+    return Kept(
+        device=device.id,
+        digest=digest,
+        scope=device.scope,
+        attempt=said.attempt,
+        release=said.release,
+        outcome=said.outcome,
+        code=said.code,
+        reason=said.reason,
+        envelope=envelope.write(sealed),
+        came_at=ground.now,
+    )
+
+
+def _refuse(tx: Tx, ground: Ground, device: Device, digest: str, error: InvalidError | ForbiddenError) -> None:
+    subject = f"receipt:{digest}"
+    everywhere = access_queries.entries_within(fleet_queries.EVERYWHERE)
+    if not audit_queries.latest(tx, everywhere, limit=1, action="device.receipt", subject=subject, actor=device.id):
+        audit_actions.refuse(tx, ground.act(actor(device)), "device.receipt", subject, device.scope, error)
+
+
+def _orders(tx: Tx, ground: Ground, device: Device, attempt: str, *, give: bool) -> Signed | None:
+    """Return the orders that the device is to take, signed now if none are that are still good."""
+    assigned = fleet_queries.assignment(tx, device.id)
+    if assigned is None or not due.wanted(assigned.attempt, attempt):
+        return None
+    signed = fleet_queries.signed(tx, device.id)
+    if due.usable(signed, assigned.attempt, ground.now):
+        return signed
+    return _sign(tx, ground, device, assigned) if give else None
+
+
+def _sign(tx: Tx, ground: Ground, device: Device, assigned: Assignment) -> Signed:
+    epoch, counter = fleet_writes.next_counter(tx)
+    ends_at = ground.now + due.LIFETIMES[device.link]
+    item: Json = {"attempt": assigned.attempt, "kind": "deploy", "target": assigned.target, "values": {}}
+    payload = canonical.dumps(
+        {
+            "counter": counter,
+            "device": device.id,
+            "epoch": epoch,
+            "expires_at": milliseconds(ends_at),
+            "issued_at": milliseconds(ground.now),
+            "items": [item],
+            "plane": ground.plane,
+            "v": 1,
+        }
+    )
+    sealed = envelope.write(envelope.seal(ground.orders.key, exchange.ORDERS, payload))
+    signed = Signed(device.id, assigned.attempt, epoch, counter, sealed, ground.now, ends_at)
+    fleet_writes.put_orders(tx, signed)
+    return signed
+
+
+def _has(report: Report, signed: Signed) -> bool:
+    return due.accepted(report, (signed.epoch, signed.counter))
