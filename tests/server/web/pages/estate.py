@@ -86,6 +86,8 @@ class Estate:
             origins=(self.url,),
             blobs=Blobs(self.directory / "blobs"),
             online=keys.online(self.directory / "keys"),
+            authority=authority,
+            orders=keys.orders(self.directory / "keys", authority, clock.now(), clock.entropy(16)),
         )
         door.app = pages.operators(self.plane)
         loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from checkvalve.server.access.model import ROOT, Visibility
+from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.queries import EVERYWHERE
 from tests.server.web.pages.estate import PASSWORD, Estate
+from tests.server.web.pages.machines import Machines
 from tests.server.web.pages.stock import Stock
 
 CHROMIUM = "/usr/bin/chromium"
@@ -25,6 +28,8 @@ README = {
     "rollout-light": ("rollout", "wide", "light"),
     "audit-dark": ("audit", "wide", "dark"),
     "release-light": ("release", "wide", "light"),
+    "fleet-dark": ("fleet", "wide", "dark"),
+    "device-light": ("device-pump-08", "wide", "light"),
     "today-narrow-dark": ("today", "narrow", "dark"),
     "approval-narrow-light": ("approval", "narrow", "light"),
 }
@@ -36,6 +41,7 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
     there = estate.db.read_now("releases", supply_queries.releases, EVERYWHERE)
     newest = next(one for one in there if one.name == "pump-station")
     draft = estate.db.read_now("drafts", supply_queries.drafts, EVERYWHERE, limit=1)[0]
+    devices = {one.name: one.id for one in estate.db.read_now("devices", fleet_queries.devices, Visibility((ROOT,)))}
     waiting, rejected = estate.approvals["Edge base 5.2, autumn"], estate.approvals["Historian fix, line A"]
     return {
         "sign-in": ("", "/sign-in"),
@@ -55,6 +61,12 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "draft": ("maria", f"/drafts/{draft.id}"),
         "fleet": ("karin", "/fleet"),
         "fleet-site": ("ada", f"/fleet?scope={estate.places['Norra Water/Malmö']}"),
+        "fleet-none": ("eva", f"/fleet?scope={estate.places['Norra Water/Luleå']}"),
+        "fleet-filter": ("olof", "/fleet?text=pump&heard=online&sort=silent"),
+        **{f"device-{name}": ("olof", f"/devices/{device}") for name, device in devices.items()},
+        "device-seen": ("sven", f"/devices/{devices['pump-08']}"),
+        "onboarding": ("olof", "/onboarding"),
+        "today-operator": ("olof", "/today"),
         "audit": ("sven", "/audit"),
         "entry": ("sven", "/audit?action=rollout.start"),
         "account": ("ada", "/account"),
@@ -121,7 +133,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, Estate(Path(directory)).build().served() as estate:
-        Stock(estate).trust().few()
+        Machines(estate, Stock(estate).trust().few()).few()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             if folder == KEPT:

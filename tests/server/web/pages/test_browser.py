@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 
 from tests.parts.missing import missing
 from tests.server.web.pages.estate import EDGE, Estate
+from tests.server.web.pages.machines import Machines
 from tests.server.web.pages.pictures import ARGUMENTS, CHROMIUM, addresses, sign_in
 from tests.server.web.pages.stock import Stock
 
@@ -53,7 +54,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     """Serve the water company."""
     estate = Estate(tmp_path_factory.mktemp("estate")).build()
     with estate.served():
-        Stock(estate).trust().few()
+        Machines(estate, Stock(estate).trust().few()).few()
         yield estate
     estate.close()
 
@@ -196,7 +197,9 @@ def test_a_place_is_typed_or_picked_and_stays_in_the_address(opened: Open) -> No
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Fleet").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("One site; no device can enrol yet.")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "2 of 4 devices report; 1 is degraded, 1 is quarantined, 1 is silent."
+    )
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")
 

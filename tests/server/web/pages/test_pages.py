@@ -30,6 +30,7 @@ LISTS = (
     "/releases",
     "/releases?state=published&name=edge-base",
     "/fleet",
+    "/fleet?text=pump&tag=line%3D3&trust=accepted&heard=online&is=well&sort=silent",
     "/audit",
     "/audit?action=rollout.&since=24h",
     "/account",

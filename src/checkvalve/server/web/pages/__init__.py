@@ -14,10 +14,12 @@ from checkvalve.server.web.pages import (
     account,
     approvals,
     audit,
+    devices,
     doors,
     drafts,
     find,
     fleet,
+    onboarding,
     people,
     problem,
     releases,
@@ -28,7 +30,22 @@ from checkvalve.server.web.pages import (
 )
 from checkvalve.server.web.plane import Plane
 
-_QUESTIONS = (doors, today, approvals, rollouts, releases, drafts, fleet, audit, account, people, uncovered, find)
+_QUESTIONS = (
+    doors,
+    today,
+    approvals,
+    rollouts,
+    releases,
+    drafts,
+    fleet,
+    devices,
+    onboarding,
+    audit,
+    account,
+    people,
+    uncovered,
+    find,
+)
 
 answer = problem.answer
 handlers = [

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Search: a name of a rollout, release, person or place, or an id or its last characters, among what one may see."""
+"""Search: a name of a device, rollout, release, person or place, a tag, or an id or its last characters.
+
+It finds what one may see.
+"""
 
 from litestar import get
 
@@ -9,6 +12,7 @@ from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import Permission
 from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.audit import queries as audit_queries
+from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.supply import queries as supply_queries
@@ -36,6 +40,7 @@ def look(view: View) -> Data:
     """Return the page's data."""
     asked = view.query.get("q", "").strip()[:200]
     found = [
+        *_devices(view, asked),
         *_rollouts(view, asked),
         *_releases(view, asked),
         *_approvals(view, asked),
@@ -58,6 +63,16 @@ def _matches(asked: str, name: str, ident: str) -> bool:
 
 def _row(kind: str, name: str, where: str, href: str) -> Data:
     return {"kind": kind, "word": texts.say(f"find.kind.{kind}"), "name": name, "where": where, "href": href}
+
+
+def _devices(view: View, asked: str) -> list[Data]:
+    if not asked or not view.holds(Permission.DEVICE_READ):
+        return []
+    found = fleet_queries.devices(view.tx, view.seen(Permission.DEVICE_READ), text=asked, limit=MOST)
+    return [
+        _row("device", release_view.plainly(one.name), view.where(one.scope), view.link(f"/devices/{one.id}"))
+        for one in found
+    ]
 
 
 def _rollouts(view: View, asked: str) -> list[Data]:

@@ -22,7 +22,7 @@ from checkvalve.server.rollouts.model import State
 from checkvalve.server.web import problems, texts
 from checkvalve.server.web.auth import Caller
 from checkvalve.server.web.calls import Call
-from checkvalve.server.web.pages import release_view, render
+from checkvalve.server.web.pages import fleet_view, release_view, render
 from checkvalve.server.web.pages.view import Data, View
 from checkvalve.server.web.plane import Plane
 
@@ -189,7 +189,7 @@ def bare(caller: Caller) -> Data:
 def _frame(view: View, here: str) -> Data:
     caller = view.call.caller
     above, _, last = view.where(view.scope).rpartition(" / ")
-    signs = release_view.to_sign(view) is not None
+    signs = (release_view.to_sign(view) is not None) + fleet_view.needy_n(view)
     return {
         "here": here,
         "csrf": caller.csrf,

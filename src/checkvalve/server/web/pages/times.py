@@ -28,10 +28,11 @@ def relative(moment: datetime, now: datetime) -> str:
     away = moment - now
     if abs(away) < timedelta(seconds=2):
         return texts.say("time.now")
-    return texts.say("time.in" if away > timedelta(0) else "time.ago", span=_span(abs(away)))
+    return texts.say("time.in" if away > timedelta(0) else "time.ago", span=span(abs(away)))
 
 
-def _span(length: timedelta) -> str:
+def span(length: timedelta) -> str:
+    """Return `12 min`, `6 days`."""
     seconds = int(length.total_seconds())
     if seconds < 60:
         return texts.say("time.s", n=seconds)

@@ -7,17 +7,18 @@ from datetime import timedelta
 from litestar import get
 
 from checkvalve.server.access import queries as access_queries
-from checkvalve.server.access.model import Permission, ScopeKind
+from checkvalve.server.access.model import Permission
 from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.approvals.model import Approval
 from checkvalve.server.audit import queries as audit_queries
+from checkvalve.server.fleet.model import Condition, Device
 from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.rollouts import start as starts
 from checkvalve.server.rollouts.model import Go, Rollout, State
 from checkvalve.server.supply.model import Draft
 from checkvalve.server.web import auth, texts
 from checkvalve.server.web.calls import Called
-from checkvalve.server.web.pages import frame, release_view, times, words
+from checkvalve.server.web.pages import fleet_view, frame, release_view, times, words
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
 from checkvalve.server.web.pages.view import Data, View, when
 
@@ -47,23 +48,29 @@ async def today(request: Asked, call: Called) -> Answer:
 def look(view: View) -> Data:
     """Return the page's data."""
     waiting, change, draft = view.waiting(), _change(view), release_view.to_sign(view)
-    needs = [_need(view, one) for one in waiting[:NEEDS]] + ([_sign(view, draft)] if draft else [])
+    devices, needy = fleet_view.needy(view, NEEDS), fleet_view.needy_n(view)
+    needs = [_device(view, one) for one in devices] + [_need(view, one) for one in waiting[:NEEDS]]
+    needs += [_sign(view, draft)] if draft else []
     first = _first(view, waiting[0]) if waiting else None
     return {
-        "sentence": _sentence(len(waiting) + (draft is not None), len(change.stuck)),
+        "sentence": _sentence(len(waiting) + (draft is not None), len(change.stuck), needy),
         "detail": texts.say("today.detail"),
         "first": _first_sign(view, draft) if draft and not first else first,
         "cards": [_fleet(view), _changing(view, change), _exposure(view), _proof(view)],
         "needs": needs,
         "needs_more": len(waiting) if len(waiting) > NEEDS else 0,
+        "devices_more": needy if needy > NEEDS else 0,
         "recent": _recent(view),
     }
 
 
-def _sentence(waiting: int, stuck: int) -> str:
+def _sentence(waiting: int, stuck: int, needy: int) -> str:
+    said = [texts.count("today.devices", needy)] if needy else []
     if stuck:
-        return texts.count("today.stuck", stuck)
-    return texts.count("today.waits", waiting) if waiting else texts.say("today.well")
+        said.append(texts.count("today.stuck", stuck))
+    elif waiting:
+        said.append(texts.count("today.waits", waiting))
+    return " ".join(said) or texts.say("today.well")
 
 
 def _change(view: View) -> Change:
@@ -86,7 +93,28 @@ def _change(view: View) -> Change:
 
 def _need(view: View, approval: Approval) -> Data:
     row = words.request(view, approval, approval_queries.standing(view.tx, approval, view.now))
-    return {**row, "label": texts.say("today.approve", what=row["title"])}
+    press = texts.say("today.review")
+    return {**row, "label": texts.say("today.approve", what=row["title"]), "shape": "warn", "press": press}
+
+
+def _device(view: View, device: Device) -> Data:
+    how = fleet_view.condition(view, device)
+    status = fleet_view.status(device) if how is Condition.DEGRADED else None
+    name = release_view.plainly(device.name)
+    reason = status.reason if status else device.trust_reason
+    return {
+        "id": device.id,
+        "title": name,
+        "label": texts.say(f"today.device_{how}", name=name),
+        "shape": fleet_view.SHAPES[how],
+        "press": texts.say("today.see"),
+        "what": release_view.plainly(reason)[: fleet_view.REASON],
+        "where": view.where(device.scope),
+        "asked_by": "-",
+        "since": when(device.changed_at if status is None else device.seen_at),
+        "due": None,
+        "href": view.link(f"/devices/{device.id}"),
+    }
 
 
 def _sign(view: View, draft: Draft) -> Data:
@@ -95,6 +123,8 @@ def _sign(view: View, draft: Draft) -> Data:
         "id": draft.id,
         "title": title,
         "label": texts.say("today.sign", what=title),
+        "shape": "warn",
+        "press": texts.say("today.review"),
         "what": release_view.means(draft),
         "where": view.where(draft.scope),
         "asked_by": view.person(draft.made_by),
@@ -135,11 +165,22 @@ def _card(key: str, number: str, unit: str, state: str, word: str, text: str, hr
 
 
 def _fleet(view: View) -> Data:
-    sites = [place for place in view.places(Permission.SCOPE_READ) if place.kind is ScopeKind.SITE]
-    here = [site for site in sites if site.path.startswith(view.scope)]
-    text = texts.count("card.fleet_text", len(here))
-    word, unit = texts.say("card.fleet_word"), texts.say("card.fleet_unit")
-    return _card("fleet", "-", unit, "unknown", word, text, view.link("/fleet"))
+    found, href = fleet_view.tallies(view), view.link("/fleet")
+    if found is None:
+        word, text = texts.say("card.fleet_unseen"), texts.say("card.fleet_unseen_text")
+        return _card("fleet", "-", texts.say("card.fleet_none_unit"), "unknown", word, text, href)
+    counts = fleet_view.counted(found)
+    if not counts.all:
+        word, text = texts.say("card.fleet_none"), texts.say("card.fleet_none_text")
+        return _card("fleet", "0", texts.say("card.fleet_none_unit"), "unknown", word, text, href)
+    worst = next(each for each in Condition if counts.how[each])
+    well, rest = worst is Condition.WELL, fleet_view.says(counts, worst)
+    word = texts.say("card.fleet_well") if well else texts.count(f"fleet.says.{worst}", counts.how[worst])
+    text = texts.say("card.fleet_text", said=rest) if rest else texts.say("card.fleet_quiet")
+    number = f"{counts.heard:,}"
+    return _card(
+        "fleet", number, texts.count("card.fleet_unit", counts.all), fleet_view.SHAPES[worst], word, text, href
+    )
 
 
 def _changing(view: View, change: Change) -> Data:

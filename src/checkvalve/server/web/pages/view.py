@@ -107,7 +107,13 @@ class View:
     def places(self, permission: Permission) -> list[Scope]:
         """Return the places at which the caller holds `permission`, in the order of the tree."""
         held = self.reach.get(permission)
-        return access_queries.listed(self.tx, held) if held else []
+        found = access_queries.listed(self.tx, held) if held else []
+        for place in found:  # so that `where` need not ask for each of a thousand sites
+            parent = place.path[: place.path.rstrip("/").rfind("/") + 1]
+            if parent == ROOT or parent in self._places:
+                above = "" if parent == ROOT else f"{self._places[parent]} / "
+                self._places[place.path] = above + place.name
+        return found
 
 
 def known(text: str) -> str:

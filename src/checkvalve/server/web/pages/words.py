@@ -106,7 +106,7 @@ def _stands(state: str, name: str, following: str, **values: object) -> Data:
 
 def _actor(view: View, entry: Entry) -> str:
     actor = entry.actor
-    if actor.kind == "plane" or not actor.id:
+    if actor.kind in {"plane", "device"} or not actor.id:
         return actor.name or actor.id
     name = view.person(actor.id)
     return f"{name} ({texts.say('actor.token')})" if actor.kind == "token" else name
@@ -127,6 +127,13 @@ def _object(view: View, entry: Entry) -> str:
             return str(facts.get("address", ""))
         case "session.sign_out":
             return ""
+        case "device.invite" | "device.revoke_invite":
+            return view.where(entry.scope)
+        case "device.join" | "device.renew" | "device.observe" | "device.journal":
+            return ""
+        case "device.receipt":
+            outcome = str(facts.get("outcome", ""))
+            return texts.EN.get(f"attempt.{outcome}", outcome)
         case "scope.rename" | "person.rename":
             return f"{before.get('name', '')} -> {after.get('name', '')}"
         case _:
