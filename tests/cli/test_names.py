@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -54,6 +55,16 @@ TREE = Scopes.of([NORRA, SODRA, VISBY, OTHER_VISBY, PUMPS, TOP, SLASHED])
 )
 def test_a_name_means_one_scope(typed: str, meant: Scope) -> None:
     assert TREE.path(typed) == meant.path
+
+
+def test_a_name_may_be_of_one_kind_of_scope_only() -> None:
+    area = msgspec.structs.replace(VISBY, kind="area", id=ident(9), path=f"{NORRA.path}{ident(9)}/")
+    tree = Scopes.of([NORRA, VISBY, area])
+    assert tree.path("Visby", "site") == VISBY.path
+    with pytest.raises(ConflictError):
+        tree.path("Visby")
+    with pytest.raises(NotFoundError, match="No area that you may see"):
+        tree.path("Norra Water", "area")
 
 
 def test_the_plane_itself_is_a_slash() -> None:

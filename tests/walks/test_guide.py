@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands of the guide, run in their order against a real plane by the people they are written for."""
 
+import json
 import os
 import re
 import shlex
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.cabinet import Cabinet
 from tests.parts import archives
 from tests.parts.plane import CHECKVALVE, PASSWORD, PlaneProcess
 
@@ -22,6 +24,7 @@ MADE_BY = {
     "ROLLOUT": ("rollout", "draft"),
     "APPROVAL": ("rollout", "propose"),
 }
+LINE = ("device", "invite")  # what it prints is typed on a device
 TYPED = {("person", "create"), ("token", "create")}  # where a person types a password
 SEALED = {("keys", "make"), ("keys", "init"), ("keys", "sign"), ("release", "sign")}  # and where a passphrase
 
@@ -107,6 +110,7 @@ def test_the_guide_can_be_followed_word_by_word(plane: PlaneProcess, tmp_path: P
     )
     admin.run("binding", "create", "ingrid", "access-approver", "--scope", "Norra Water")
     _release(plane, tmp_path, admin, made)
+    _devices(plane, tmp_path, admin, made)
     desks = {"rollout": Desk(plane, tmp_path, "bo"), "approval": Desk(plane, tmp_path, "ingrid")}
     said = [desks[words[0]].follow(words, made) for words in commands("approvals.md")]
     assert any("pump-station@sha256:" in text for text in said)
@@ -133,6 +137,24 @@ def _release(plane: PlaneProcess, folder: Path, admin: Desk, made: dict[str, str
         rut.run(*shlex.split(command.replace("2.4.0", "2.4.1")), "--yes")
         if command.split()[1] in {"withdraw", "floor", "renew"}:
             rut.run("release", "discard", "--yes")
+
+
+def _devices(plane: PlaneProcess, folder: Path, admin: Desk, made: dict[str, str]) -> None:
+    """Follow the page on devices, with a machine of its own that the printed line is typed on."""
+    cabinet = Cabinet(folder / "cabinet")
+    said: list[list[str]] = []
+    for words in commands("devices.md"):
+        out = admin.follow(words, made)
+        said.append(words)
+        if tuple(words[:2]) == LINE:
+            made["DEVICE"] = cabinet.joined(out.strip()).device
+            cabinet.signs(plane)
+            other = admin.run("device", "invite", "--site", "Visby waterworks", "--json")
+            made["INVITE"] = json.loads(other)["id"]
+    assert len(said) >= 14
+    shown = admin.run("device", "show", made["DEVICE"])
+    assert "retired: Replaced." in shown
+    assert "pump 3" in shown
 
 
 def test_the_record_page_says_how_to_check_an_entry_with_stock_tools(plane: PlaneProcess, tmp_path: Path) -> None:

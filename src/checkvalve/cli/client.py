@@ -8,7 +8,7 @@ none, and its text is not shown.
 
 import json
 import ssl
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import httpx
@@ -33,6 +33,7 @@ from checkvalve.protocol import api
 from checkvalve.protocol.problem import Problem
 
 T = TypeVar("T")
+Asked = str | int | Sequence[str]  # a value of a query; several are sent one by one under the same name
 
 TIMEOUT = "CHECKVALVE_TIMEOUT"
 SECONDS = 30.0
@@ -72,7 +73,7 @@ class Client:
         """Prove from now on that changes are meant (the cookie itself came with the answer to the sign-in)."""
         self._http.headers[CSRF_HEADER] = csrf
 
-    def get(self, path: str, form: type[T], **query: str | int) -> T:
+    def get(self, path: str, form: type[T], **query: Asked) -> T:
         """Return the answer to a question, as `form`."""
         return decode(self.raw("GET", path, query=query), form)
 
@@ -81,7 +82,7 @@ class Client:
         return decode(self.raw(method, path, body), form)
 
     def raw(
-        self, method: str, path: str, body: api.Request | None = None, *, query: Mapping[str, str | int] | None = None
+        self, method: str, path: str, body: api.Request | None = None, *, query: Mapping[str, Asked] | None = None
     ) -> bytes:
         """Return the bytes of an answer: JSON, or nothing where there is nothing to say.
 

@@ -129,7 +129,7 @@ class Invocation:
         return found.get(person_id, person_id)
 
     def listed(
-        self, path: str, most: int | None, cursor: str = "", onward: str = "before", **query: str | int
+        self, path: str, most: int | None, cursor: str = "", onward: str = "before", **query: client.Asked
     ) -> bytes:
         """Return a list from `cursor` on, within `--scope`, as one answer of the API's form.
 
@@ -139,7 +139,7 @@ class Invocation:
         place = {"scope": self.within()} if self.flags.scope else {}
         return self._gathered(path, most, cursor, onward, {**query, **place})
 
-    def every(self, path: str, item: type[T], onward: str, **query: str | int) -> list[T]:
+    def every(self, path: str, item: type[T], onward: str, **query: client.Asked) -> list[T]:
         """Return all items of a list, wherever they are."""
         data = self._gathered(path, None, "", onward, query)
         page: api.Page[T] = client.decode(data, api.Page[item])  # type: ignore[valid-type]
@@ -162,16 +162,24 @@ class Invocation:
         row: Callable[[T], Sequence[str]],
         empty: str,
         onward: str = "before",
+        brief: Callable[[T], str] | None = None,
     ) -> None:
-        """Print a list as JSON, as ids only, or as a table; `empty` says what will be there and how it gets there."""
+        """Print a list as JSON, as ids only, or as a table; `empty` says what will be there and how it gets there.
+
+        `brief` names an item that has no id.
+        """
         if self.flags.as_json:
             output.json(data)
             return
-        if self.flags.quiet:
+        if self.flags.quiet and brief is None:
             for one in client.decode(data, api.Page[_Item]).items:
                 output.say(one.id)
             return
         page: api.Page[T] = client.decode(data, api.Page[item])  # type: ignore[valid-type]
+        if self.flags.quiet and brief is not None:
+            for each in page.items:
+                output.say(brief(each))
+            return
         if page.items:
             output.table(columns, [row(one) for one in page.items])
         else:
@@ -179,7 +187,9 @@ class Invocation:
         if page.next:
             output.note(f"There is more: --all, --limit {len(page.items) * 2}, or --{onward} {page.next}")
 
-    def _gathered(self, path: str, most: int | None, cursor: str, onward: str, query: Mapping[str, str | int]) -> bytes:
+    def _gathered(
+        self, path: str, most: int | None, cursor: str, onward: str, query: Mapping[str, client.Asked]
+    ) -> bytes:
         asked = {name: value for name, value in query.items() if value}
         kept: list[msgspec.Raw] = []
         while True:

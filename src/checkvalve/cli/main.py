@@ -19,12 +19,14 @@ from checkvalve.cli.commands import (
     audit,
     binding,
     credential,
+    device,
     image,
     keys,
     person,
     release,
     rollout,
     trust,
+    verify,
 )
 from checkvalve.cli.commands import scope as scope_commands
 from checkvalve.cli.failures import UsageError
@@ -153,6 +155,8 @@ for noun in (
     trust,
     image,
     release,
+    device,
+    verify,
 ):
     noun.register(app)
 for each, what in ELSEWHERE.items():

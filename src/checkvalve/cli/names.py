@@ -44,12 +44,16 @@ class Scopes:
         plain = text == text.strip().strip("/") and not _is_path(text) and not ids.well_formed(text)
         return text if path in self.by_path and plain else path
 
-    def path(self, text: str) -> str:
-        """Return the path that `text` names; `NotFoundError` (`scope.unknown`), `ConflictError` (`scope.ambiguous`)."""
+    def path(self, text: str, kind: str = "") -> str:
+        """Return the path that `text` names, among nodes of `kind` only if one is given.
+
+        Raises `NotFoundError` (`scope.unknown`), `ConflictError` (`scope.ambiguous`).
+        """
         if _is_path(text):  # rule 1
             return text
         wanted = lines.folded(text.strip().strip("/"))
-        called = {path: lines.folded(self.called(path)) for path in self.by_path}
+        of_kind = [path for path, node in self.by_path.items() if kind in {"", node.kind}]
+        called = {path: lines.folded(self.called(path)) for path in of_kind}
         found = [path for path in called if path.endswith(f"/{wanted}/") and ids.well_formed(wanted)]
         found = found or [path for path, name in called.items() if name == wanted]  # rule 3
         found = found or [path for path, name in called.items() if name.endswith(f"/{wanted}")]  # rule 2
@@ -59,10 +63,10 @@ class Scopes:
             listed = [f"{self.called(path)}  {path}" for path in sorted(found)]
             remedy = _listed("Name more of what is above it, or give the path:", listed)
             raise ConflictError("scope.ambiguous", f"{text!r} names {len(found)} scopes.", remedy)
-        every = sorted(self.called(path) for path in self.by_path)
+        every = sorted(self.called(path) for path in of_kind)
         near = _near(wanted, every)
         remedy = _listed("There are:", near) if near else "You see no scopes here at all; ask for a role."
-        raise NotFoundError("scope.unknown", f"No scope that you may see is called {text!r}.", remedy)
+        raise NotFoundError("scope.unknown", f"No {kind or 'scope'} that you may see is called {text!r}.", remedy)
 
 
 def person(text: str, people: Sequence[Person]) -> Person:

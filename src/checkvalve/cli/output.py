@@ -22,7 +22,7 @@ from checkvalve.cli.failures import UsageError
 from checkvalve.errors import CheckvalveError
 
 _UNBOUNDED = 100_000  # columns where nobody looks: a program that reads a table wants whole lines
-_TOKEN = re.compile(r"cvt_[0-9A-Za-z]+")
+_TOKEN = re.compile(r"(cv[jt]_)[0-9A-Za-z]+")
 
 
 class NotAgreedError(Exception):
@@ -95,7 +95,7 @@ def fail(error: CheckvalveError, *, as_json: bool) -> None:
         first, *rest = (f"{error.sentence} {error.remedy}".strip() + f"  [{error.code}]").split("\n")
         text = "\n".join([plain(f"checkvalve: {first}"), *(f"  {plain(line.strip())}" for line in rest)])
     # No sentence holds a token; this is for the one that somebody will write.
-    sys.stderr.write(_TOKEN.sub("cvt_...", text) + "\n")
+    sys.stderr.write(_TOKEN.sub(r"\1...", text) + "\n")
     sys.stderr.flush()
 
 

@@ -33,6 +33,14 @@ def short(text: str | None) -> str:
     return f"{text[:10]} {text[11:16]}Z" if text else "-"
 
 
+def of_clock(milliseconds: int) -> str:
+    """Return what a device's clock (Unix milliseconds) showed, to the second: it may be any date, or none there is."""
+    try:
+        return datetime.fromtimestamp(milliseconds // 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{milliseconds} ms since 1970"
+
+
 def _moment(text: str, now: datetime, direction: int) -> datetime:
     if _SPAN.fullmatch(text.strip().lower()):
         try:
