@@ -7,6 +7,7 @@ laptop needs no server libraries, and the plane none of the CLI's.
 
 import importlib
 import sys
+from typing import NoReturn
 
 PLACES = {
     "init": "checkvalve.server.main",
@@ -14,19 +15,32 @@ PLACES = {
     "reset-password": "checkvalve.server.main",
     "demo": "checkvalve.demo.main",
 }
-EXTRAS = {"checkvalve.server.main": "server", "checkvalve.demo.main": "server,cli", "checkvalve.cli.main": "cli"}
+EXTRAS = {
+    "checkvalve.server.main": "server",
+    "checkvalve.demo.main": "server,cli",
+    "checkvalve.cli.main": "cli",
+    "checkvalve.agent.main": "agent",
+}
 
 
 def main() -> None:
     """Run `checkvalve ...`."""
     words = sys.argv[1:]
-    place = PLACES.get(words[0], "checkvalve.cli.main") if words else "checkvalve.cli.main"
+    _run("checkvalve", PLACES.get(words[0], "checkvalve.cli.main") if words else "checkvalve.cli.main", words)
+
+
+def agent() -> None:
+    """Run `checkvalve-agent ...`."""
+    _run("checkvalve-agent", "checkvalve.agent.main", sys.argv[1:])
+
+
+def _run(program: str, place: str, words: list[str]) -> NoReturn:
     try:
         module = importlib.import_module(place)
     except ModuleNotFoundError as error:
         if error.name and error.name.startswith("checkvalve"):
             raise
-        sys.exit(f"checkvalve: {error.name} is not installed here; run: pip install 'checkvalve[{EXTRAS[place]}]'")
+        sys.exit(f"{program}: {error.name} is not installed here; run: pip install 'checkvalve[{EXTRAS[place]}]'")
     sys.exit(module.run(words))
 
 

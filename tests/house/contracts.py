@@ -23,10 +23,19 @@ PURE = (
     "agent.plan",
     "agent.recover",
     "agent.health",
+    "agent.receipts",
+    "agent.steps",
+    "agent.switching",
+    "agent.returning",
+    "agent.upkeep",
+    "agent.fetching",
+    "agent.lift",
+    "agent.situation",
+    "agent.findings",
 )
 # The ground and `crypto` are pure in their own way: `crypto` makes nonces and keys.
 PURE_OF_FOREIGN = PURE[4:]
-EFFECTS = ("clock", "server.db", "server.web", "agent.engine", "agent.link")
+EFFECTS = ("clock", "server.db", "server.web", "agent.engine", "agent.link", "agent.disk", "agent.clocks")
 FOREIGN = ("asyncio", "time", "os", "random", "secrets", "socket", "sqlalchemy", "litestar", "httpx")
 QUIET = ("web", "tasks", "exchange")
 DIALS = ("httpx", "ldap", "smtplib", "boto3")
@@ -38,13 +47,20 @@ type = layers
 containers = checkvalve.agent
 exhaustive = True
 layers =
-    (main) | (local)
-    (apply) | (gateways) | (tunnel) | (inventory) | (observe)
+    (main)
+    (enrol) | (summary)
     (loop)
-    (engine) | (link) | (journal) | (slots) | (blobs)
+    (work) | (visit)
+    (obtain) | (taking) | (telling)
+    (evidence)
+    (parts)
+    (engine) | (link) | (disk) | (clocks) | (journal) | (slots) | (blobs) | (spool) | \
+(identity) | (believed) | (posture)
     (ports)
-    (plan) | (recover)
-    (trust) | (health)
+    (plan) : (recover) : (receipts) : (switching) : (returning) : (upkeep) : (fetching)
+    (lift)
+    (situation)
+    (trust) : (health) : (findings)
     (steps)
 """
 

@@ -20,10 +20,10 @@ TLS_PLACES = (
     "server/main.py",
     "cli/",
     "demo/",
-    "agent/link.py",
+    "agent/link/",
     "mirror/",
 )
-PRINTING = ("cli/output.py", "demo/", "server/main.py")
+PRINTING = ("cli/output.py", "demo/", "server/main.py", "agent/main.py")
 
 
 def clock(source: Source) -> Iterator[Finding]:

@@ -2,19 +2,21 @@
 """A Docker engine of the tests' own, that shares no bridge, firewall rule, mount or socket with one of this machine.
 
 Two daemons share `docker0` and the firewall chains, and one cuts the other's containers off. So this one runs in
-network, mount and process namespaces that nobody else is in. The daemon is their first process: when it has ended, the
-kernel ends its containerd and whatever else it started, and bridges, rules and mounts are gone with the namespaces. It
-ends with the tests too, however these end. Its images are in memory there, so that a busy disk does not delay it;
-outside it has a directory for its socket and its log.
+network, mount and process namespaces that nobody else is in. A shell that starts the daemon is their first process:
+when it has ended, the kernel ends containerd and whatever else was started, and bridges, rules and mounts are gone with
+the namespaces. It ends with the tests too, however these end. Its images are in memory there, so that a busy disk does
+not delay it; outside it has a directory for its socket and its log. The daemon may be started again inside the same
+namespaces, as after an upgrade or a power cut, and programs of the tests may be run there, beside the containers.
 """
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +28,7 @@ from tests.parts.missing import missing
 
 BUSYBOX = Path("/bin/busybox")
 _SOON = 60.0
+_CLONE_NEWNET = 0x40000000
 _FLAGS = "--data-root=/run/data --exec-root=/run/exec --pidfile=/run/pid --storage-driver=vfs".split()
 
 
@@ -79,6 +82,40 @@ class Engine:
         command = [_program("docker"), "-H", self.socket, *words]
         return subprocess.run(command, stdin=stdin, capture_output=True, check=False, env=environment)
 
+    def inside(
+        self, *command: str, env: Mapping[str, str] | None = None, output: BinaryIO | int | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a program that is on the containers' networks, and sees this machine's files.
+
+        It is the leader of a process group of its own; all it prints goes to `output`.
+        """
+        words = [_program("nsenter"), "--target", str(self.leader.pid), "--net", *command]
+        return subprocess.Popen(words, env=env, stdout=output, stderr=output, start_new_session=True)
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Put this thread, and those it starts, on the containers' networks for a while."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        ours, theirs = Path("/proc/thread-self/ns/net"), Path(f"/proc/{self.leader.pid}/ns/net")
+        with ours.open("rb") as before, theirs.open("rb") as there:
+            assert libc.setns(there.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+            try:
+                yield
+            finally:
+                assert libc.setns(before.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+    def restart(self, *, power: bool = False) -> None:
+        """End the daemon and start it again on the same data; `power`: everything ends at once, containers too."""
+        (self.directory / "again").touch()
+        init = [process for process in processes(self.namespace) if _command(process).startswith("sh\0")]
+        apart = Path(f"/proc/{init[0]}/ns/pid").readlink()
+        for process in _within("pid", str(apart)) - set(init):
+            if power or _command(process).startswith(_program("dockerd")):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL if power else signal.SIGTERM)
+        if not _wait(lambda: not (self.directory / "again").exists() and self.answers(), _SOON):
+            pytest.fail("the Docker engine did not start again:\n" + (self.directory / "log").read_text()[-4000:])
+
     def stop(self) -> None:
         """Stop it, and wait until it has ended."""
         for how in (signal.SIGTERM, signal.SIGKILL):
@@ -101,7 +138,8 @@ def running(directory: Path) -> Iterator[Engine]:
         missing("A Docker engine of the tests' own", "run the tests as root")
     apart = "setpriv --pdeathsig KILL unshare -n -m --propagation private -p --fork --kill-child --mount-proc".split()
     # /run is empty in there, and the namespace's own.
-    inside = 'mount -t tmpfs none /run && ip link set lo up && exec "$0" "$@"'
+    setup = "mount -t tmpfs none /run && ip link set lo up"
+    inside = f'{setup}; while "$0" "$@"; [ -e {directory}/again ]; do rm {directory}/again; done'
     with (directory / "log").open("wb") as log:
         leader = subprocess.Popen(
             [
@@ -130,12 +168,23 @@ def running(directory: Path) -> Iterator[Engine]:
 
 def processes(namespace: str) -> set[str]:
     """Return the processes that are in a namespace of `Engine.namespace`."""
+    return _within("net", namespace)
+
+
+def _within(kind: str, namespace: str) -> set[str]:
     found = set()
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and str((entry / "ns/net").readlink()) == namespace:
+            if entry.name.isdigit() and str((entry / "ns" / kind).readlink()) == namespace:
                 found.add(entry.name)
     return found
+
+
+def _command(process: str) -> str:
+    """Return a process's words, each with a zero after it."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text()
+    return ""
 
 
 def traces(directory: Path) -> dict[str, set[str]]:

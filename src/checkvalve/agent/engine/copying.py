@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Copies a volume into another one through the engine, so that it is whole or not there at all.
+
+A volume cannot be renamed, and its labels never change, so small empty volumes beside it say that it is not whole: it
+is `awaited` from before it exists (a container that mounts it may be made first), and its copy has `begun` from before
+the first byte. Both marks go when all bytes are on the platter. Rules: 1. a copy that has begun and not ended is
+thrown away whole, with the containers that were made to use it and never ran: they are made again; 2. data that a
+container may have written is never thrown away; 3. the carriers, by which the engine reaches the volumes, never run.
+"""
+
+import asyncio
+import os
+from typing import Any
+
+from checkvalve.agent import steps
+from checkvalve.agent.engine import reading
+from checkvalve.agent.engine.wire import PIECE, RefusedError, Wire
+from checkvalve.agent.steps import CopyVolume
+from checkvalve.errors import ConflictError
+
+_TRIES = 50
+_PAUSE = 0.2  # seconds
+_SLOWLY = 6 * 3600.0  # seconds for a large volume on a slow card
+
+
+def mark(volume: str, word: str) -> str:
+    """Return the name of a mark beside a volume: `awaited` or `begun`."""
+    return f"{volume}.{word}"
+
+
+async def volume(wire: Wire, device: str, name: str, labels: dict[str, str] | None = None) -> None:
+    """Have a volume of this device; `ConflictError` (`engine.foreign`) if there is one of another's."""
+    body = {"Name": name, "Labels": {steps.DEVICE: device} | (labels or {})}
+    found = await wire.call("POST", "/volumes/create", body=body)
+    if ((found or {}).get("Labels") or {}).get(steps.DEVICE) != device:
+        raise ConflictError(
+            "engine.foreign", f"A volume {name} is there that this device did not make.", "Rename it, or remove it."
+        )
+
+
+async def wait_for(wire: Wire, device: str, name: str) -> None:
+    """Mark a volume as awaited before a container that mounts it makes it; nothing if it is there."""
+    try:
+        await wire.call("GET", f"/volumes/{name}")
+    except RefusedError as error:
+        if error.status != 404:
+            raise
+        await volume(wire, device, mark(name, "awaited"), {reading.OF: name})
+
+
+async def copy(wire: Wire, device: str, step: CopyVolume, image: str) -> None:
+    """Have `step.target` hold what `step.source` holds. `image` is the engine's id of one that it has."""
+    names = await _volumes(wire, device)
+    target = step.target
+    awaited, begun = mark(target, "awaited"), mark(target, "begun")
+    if target in names and not {awaited, begun} & names:
+        return
+    if step.source not in names:
+        raise ConflictError("engine.refused", f"There is no volume {step.source} to copy.")
+    if begun in names:  # rule 1
+        await _drop_users(wire, device, target)
+        await _gone(wire, f"/volumes/{target}")
+    await volume(wire, device, awaited, {reading.OF: target})
+    await volume(wire, device, target)
+    await volume(wire, device, begun, {reading.OF: target})
+    await _carry(wire, device, step, image)
+    await asyncio.to_thread(os.sync)
+    for word in ("giver", "taker"):
+        await _gone(wire, f"/containers/{mark(target, word)}")
+    await _gone(wire, f"/volumes/{awaited}")
+    await _gone(wire, f"/volumes/{begun}")
+
+
+async def _carry(wire: Wire, device: str, step: CopyVolume, image: str) -> None:
+    """Stream the bytes. An engine locks a container while it reads from it, so another one takes what is read."""
+    source = await _carrier(wire, device, step.target, "giver", image, {"/data": step.source})
+    # The mark is mounted too: what is in use, nobody prunes.
+    mounts = {"/data": step.target, "/mark": mark(step.target, "begun")}
+    target = await _carrier(wire, device, step.target, "taker", image, mounts)
+    # The folder itself, put into what is above it: so that its own owner and mode come along.
+    here, above = {"path": "/data"}, {"path": "/"}
+    async with wire.open("GET", f"/containers/{source}/archive", params=here, seconds=_SLOWLY) as read:
+        pieces = aiter(read.content.iter_chunked(PIECE))
+        async with wire.open("PUT", f"/containers/{target}/archive", params=above, data=pieces, seconds=_SLOWLY):
+            pass
+
+
+async def _carrier(wire: Wire, device: str, target: str, word: str, image: str, mounts: dict[str, str]) -> str:
+    """Return the name of a new container that will never run, and has these volumes."""
+    name = mark(target, word)
+    body = {
+        "Image": image,
+        "Cmd": ["none"],
+        "Labels": {steps.DEVICE: device, reading.OF: target},
+        "HostConfig": {
+            "NetworkMode": "none",
+            "Mounts": [
+                {"Type": "volume", "Source": volume, "Target": at, "VolumeOptions": {"NoCopy": True}}
+                for at, volume in mounts.items()
+            ],
+        },
+    }
+    for last in (*[False] * _TRIES, True):
+        await _gone(wire, f"/containers/{name}")
+        try:
+            await wire.call("POST", "/containers/create", params={"name": name}, body=body)
+            break
+        except RefusedError as error:
+            if last or error.status != 409:
+                raise
+        await asyncio.sleep(_PAUSE)  # an earlier request for the name, cut short, is under way
+    return name
+
+
+async def _drop_users(wire: Wire, device: str, name: str) -> None:
+    """Remove what mounts a volume and never ran (rule 2)."""
+    filters = f'{{"volume":["{name}"]}}'
+    for each in await wire.call("GET", "/containers/json", params={"all": "1", "filters": filters}) or ():
+        said: dict[str, Any] = await wire.call("GET", f"/containers/{each['Id']}/json")
+        labels = (said.get("Config") or {}).get("Labels") or {}
+        if labels.get(steps.DEVICE) != device or reading.container(said, {}).started:
+            raise ConflictError(
+                "engine.refused",
+                f"The volume {name} is a copy that was cut short, and a container has used it since.",
+                "Look at what it holds; remove the container and the volume.",
+            )
+        await _gone(wire, f"/containers/{each['Id']}")
+
+
+async def _volumes(wire: Wire, device: str) -> set[str]:
+    filters = f'{{"label":["{steps.DEVICE}={device}"]}}'
+    found = await wire.call("GET", "/volumes", params={"filters": filters})
+    return {str(each["Name"]) for each in (found or {}).get("Volumes") or ()}
+
+
+async def _gone(wire: Wire, path: str) -> None:
+    """Have no such thing; what is being made or removed at the moment, or is still held by it, is asked for again."""
+    for last in (*[False] * _TRIES, True):
+        try:
+            await wire.call("DELETE", path)
+        except RefusedError as error:
+            if error.status == 404:
+                return
+            if last or error.status != 409:
+                raise
+        else:
+            return
+        await asyncio.sleep(_PAUSE)

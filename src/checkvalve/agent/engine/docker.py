@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the containers of one device on a Docker engine, or on Podman, which answers the same API.
+
+Rules: 1. what has not this device's label is never touched, whatever its name; 2. what a container is called is asked
+once, at the last look: while services are down, a stop and a start are one request each; 3. a step is right when things
+are as it says, whoever made them so; 4. a container with another content than wanted is made anew, unless it runs
+for another attempt.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from checkvalve.agent import steps
+from checkvalve.agent.engine import archive, containers, copying, loading, probing, reading, streams, subnets
+from checkvalve.agent.engine.networks import Networks
+from checkvalve.agent.engine.watching import Watching
+from checkvalve.agent.engine.wire import RefusedError, Wire
+from checkvalve.agent.ports import About, OpenBlob
+from checkvalve.agent.steps import Observed, Slot, Step
+from checkvalve.errors import ConflictError
+from checkvalve.protocol.workload import ExecProbe, Probe
+
+SOCKET = "unix:///var/run/docker.sock"
+_STARTS = 300.0  # seconds an engine may take for a start, a stop beyond its grace, or a removal, on a slow card
+_SETTLES = 50  # tries, a fifth of a second apart, until an engine has ended what it is doing with a name
+
+
+class Docker:
+    """An engine (`ports.Engine`). `pool` is the IPv4 network its networks get subnets of; "": as the engine likes."""
+
+    def __init__(self, device: str, open_blob: OpenBlob, *, socket: str = SOCKET, pool: str = "") -> None:
+        self._device = device
+        self._open_blob = open_blob
+        self._wire = Wire(socket)
+        self._networks = Networks(self._wire, device, subnets.pool(pool) if pool else None)
+        self._watching = Watching(self._wire, device)
+        self._known: dict[str, str] = {}  # container by name or id -> id (rule 2)
+        self._images: dict[str, str] = {}  # engine's id -> config digest
+
+    async def about(self) -> About:
+        """Return what it is."""
+        version = await self._wire.version()
+        return About(version.kind, f"{version.kind} {version.number}".strip())
+
+    async def observe(self) -> Observed:
+        """Return what there is now of this device, and all images."""
+        params = {"filters": json.dumps({"label": [f"{steps.DEVICE}={self._device}"]})}
+        listed, networks, volumes, images = await asyncio.gather(
+            self._wire.call("GET", "/containers/json", params={"all": "1", **params}),
+            self._wire.call("GET", "/networks", params=params),
+            self._wire.call("GET", "/volumes", params=params),
+            self._wire.call("GET", "/images/json", params={"all": "1"}),
+        )
+        ours = [str(each["Id"]) for each in listed or () if steps.ATTEMPT in (each.get("Labels") or {})]
+        inspected = await asyncio.gather(*(self._inspect(each) for each in ours))
+        self._images = reading.images(images or ())
+        found = [reading.container(said, self._images) for said in inspected if said is not None]
+        self._known = {key: each.id for each in found for key in (each.id, each.name)}
+        return Observed(
+            containers=tuple(sorted(found, key=lambda each: each.name)),
+            images=frozenset(self._images.values()),
+            networks=frozenset(str(each["Name"]) for each in networks or ()),
+            volumes=reading.volumes((volumes or {}).get("Volumes") or ()),
+        )
+
+    async def do(self, step: Step) -> None:
+        """Take a step; codes as `ports.Engine.do` has them, and `engine.foreign` (rule 1), `engine.pool_full`."""
+        match step:
+            case steps.Load():
+                await self._load(step)
+            case steps.DropImage():
+                await loading.drop(self._wire, self._device, step.image)
+            case steps.MakeNetwork():
+                await self._networks.make(step.name, internal=step.internal)
+            case steps.DropNetwork():
+                await self._networks.drop(step.name)
+            case steps.MakeVolume():
+                await copying.volume(self._wire, self._device, step.name)
+            case steps.CopyVolume():
+                await copying.copy(self._wire, self._device, step, await self._image(step.image))
+            case steps.Create():
+                await self._create(step.slot, step.service)
+            case _:
+                await self._change(step)
+
+    async def probe(self, container: str, probe: Probe) -> str:
+        """Return "" if the probe passes within its timeout, else why it does not."""
+        identity = await self._identity(container)
+        if identity is None:
+            return "There is no such container."
+        address = ""
+        if not isinstance(probe, ExecProbe):
+            said = await self._inspect(identity)
+            address = reading.address(said) if said else ""
+            if said and reading.container(said, {}).state != "running":
+                return "It is not running."
+        return await probing.ask(self._wire, identity, address, probe)
+
+    async def logs(self, container: str, lines: int, limit: int) -> str:
+        """Return the last lines of both streams, at most `limit` bytes; "" of a container that is gone."""
+        identity = await self._identity(container)
+        if identity is None:
+            return ""
+        tail = streams.Tail(limit)
+        params = {"stdout": "1", "stderr": "1", "tail": str(lines)}
+        try:
+            async with self._wire.open("GET", f"/containers/{identity}/logs", params=params) as answer:
+                async for piece in answer.content.iter_any():
+                    tail.add(piece)
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+        return tail.text(limit)
+
+    async def changed(self) -> None:
+        """Return when a container may have changed."""
+        await self._watching.changed()
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._watching.close()
+        await self._wire.close()
+
+    # ---- Containers. ----
+
+    async def _change(self, step: steps.Policy | steps.Stop | steps.Start | steps.Remove) -> None:
+        match step:
+            case steps.Policy():
+                body = {"RestartPolicy": {"Name": step.policy}}
+                _there(step.container, await self._on(step.container, "POST", "/update", body=body))
+            case steps.Stop():
+                await self._stop(step.container, containers.seconds(step.grace_ms))
+            case steps.Start():
+                await self._start(step.container)
+            case steps.Remove():
+                await self._remove(step.container)
+
+    async def _create(self, slot: Slot, service: str) -> None:
+        wanted = await self._wanted(slot, service)
+        for volume in wanted.copies:
+            await copying.wait_for(self._wire, self._device, volume)
+        body = wanted.body | {"Image": await self._image(slot.manifest.services[service].image)}
+        for _ in range(_SETTLES):
+            try:
+                made = await self._wire.call(
+                    "POST", "/containers/create", params={"name": wanted.name}, body=body, seconds=_STARTS
+                )
+                self._known[wanted.name] = str(made["Id"])
+                return await self._attach(wanted, str(made["Id"]), list(wanted.attached)[:1])
+            except RefusedError as error:
+                if error.status != 409:
+                    raise
+            said = await self._inspect(wanted.name)
+            if said is None:  # somebody's request for the same name is under way, or its removal
+                await asyncio.sleep(0.2)
+            elif self._fits(said, slot, wanted):
+                return await self._attach(wanted, str(said["Id"]), _networks(said))
+            else:
+                await self._remove(wanted.name)
+        raise ConflictError(
+            "engine.refused", f"The engine does not let go of the name {wanted.name}.", "Start the engine again."
+        )
+
+    async def _wanted(self, slot: Slot, service: str) -> containers.Wanted:
+        said, own = slot.manifest.services[service], ()
+        if containers.needs_entrypoint(said):
+            with self._open_blob(said.image) as file:
+                config = json.load(file)
+            own = tuple((config.get("config") or {}).get("Entrypoint") or ())
+        podman = (await self._wire.version()).kind == "podman"
+        return containers.wanted(slot, service, entrypoint=own, podman=podman)
+
+    def _fits(self, said: dict[str, Any], slot: Slot, wanted: containers.Wanted) -> bool:
+        """Tell whether a container of the wanted name is the wanted one (rules 1 and 4)."""
+        labels = (said.get("Config") or {}).get("Labels") or {}
+        self._own(labels, wanted.name)
+        found = reading.container(said, self._images)
+        if labels.get(steps.ATTEMPT) != slot.attempt and found.state in ("running", "restarting", "paused"):
+            raise ConflictError(
+                "engine.refused", f"The container {wanted.name} runs for another deploy.", "Stop or remove it."
+            )
+        whole = found.state not in ("removing", "dead")
+        same = labels.get(steps.ATTEMPT) == slot.attempt and labels.get(containers.DEFINITION) == wanted.definition
+        return same and whole
+
+    async def _attach(self, wanted: containers.Wanted, identity: str, on: Iterable[str]) -> None:
+        """Put a container on the networks it is not on: this API makes it on one."""
+        there = set(on)
+        for network, endpoint in wanted.attached.items():
+            if network not in there:
+                body = {"Container": identity, "EndpointConfig": endpoint}
+                await self._wire.call("POST", f"/networks/{network}/connect", body=body)
+
+    async def _start(self, container: str) -> None:
+        try:
+            _there(container, await self._on(container, "POST", "/start"))
+        except RefusedError:
+            said = await self._inspect(container)
+            if said is None or reading.container(said, {}).state != "paused":
+                raise
+            await self._on(container, "POST", "/unpause")
+
+    async def _stop(self, container: str, grace: int) -> None:
+        params = {"t": str(grace)}
+        await self._on(container, "POST", "/stop", params=params, seconds=grace + _STARTS)
+
+    async def _remove(self, container: str) -> None:
+        """Volumes that have a name stay; those that an image asks for have none, and nothing could ever find them."""
+        params = {"force": "1", "v": "1"}
+        try:
+            await self._on(container, "DELETE", "", params=params)
+        except RefusedError as error:
+            if error.status != 409:
+                raise
+        for _ in range(_SETTLES):  # a removal that is under way already
+            self._known.pop(container, None)
+            if await self._identity(container) is None:
+                return
+            await asyncio.sleep(0.2)
+        raise ConflictError("engine.refused", f"The engine does not remove {container}.", "Start the engine again.")
+
+    async def _on(
+        self,
+        container: str,
+        method: str,
+        what: str,
+        *,
+        params: dict[str, str] | None = None,
+        body: object = None,
+        seconds: float = _STARTS,
+    ) -> bool:
+        """Ask for something to be done with a container; False if there is none."""
+        for last in (False, True):
+            identity = await self._identity(container)
+            if identity is None:
+                return False
+            try:
+                path = f"/containers/{identity}{what}"
+                await self._wire.call(method, path, params=params, body=body, seconds=seconds)
+            except RefusedError as error:
+                if error.status != 404 or (last and method != "DELETE"):
+                    raise
+                self._known.pop(container, None)
+            else:
+                return True
+        return False
+
+    async def _identity(self, container: str) -> str | None:
+        """Return a container's id if it is there and ours (rules 1 and 2)."""
+        known = self._known.get(container)
+        if known is not None:
+            return known
+        said = await self._inspect(container)
+        if said is None:
+            return None
+        self._own((said.get("Config") or {}).get("Labels") or {}, container)
+        self._known[container] = str(said["Id"])
+        return self._known[container]
+
+    async def _inspect(self, container: str) -> dict[str, Any] | None:
+        try:
+            found: dict[str, Any] = await self._wire.call("GET", f"/containers/{container}/json")
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            return None
+        return found
+
+    def _own(self, labels: dict[str, str], name: str) -> None:
+        if labels.get(steps.DEVICE) != self._device:
+            raise ConflictError(
+                "engine.foreign", f"{name} is there, and this device did not make it.", "Rename it, or remove it."
+            )
+
+    # ---- Images. ----
+
+    async def _load(self, step: steps.Load) -> None:
+        try:
+            await loading.load(self._wire, self._device, step.image, self._open_blob)
+        except ConflictError as error:
+            raise loading.failed(step.image, error) from error
+        name = reading.image_name(self._device, step.image.config)
+        known = await loading.identity(self._wire, step.image.config, name, archive.manifest_digest(step.image))
+        self._images[known] = step.image.config
+
+    async def _image(self, config: str) -> str:
+        """Return what the engine calls an image."""
+        if self._images.get(config) == config:
+            return config
+        if self._images and config in self._images.values():
+            return next(key for key, value in self._images.items() if value == config)
+        name = reading.image_name(self._device, config)
+        return await loading.identity(self._wire, config, name) or config
+
+
+def _there(container: str, found: bool) -> None:  # noqa: FBT001 -- the answer of the line before
+    if not found:
+        raise ConflictError("engine.refused", f"There is no container {container}.", "The device makes it anew.")
+
+
+def _networks(said: dict[str, Any]) -> list[str]:
+    return list(((said.get("NetworkSettings") or {}).get("Networks") or {}).keys())

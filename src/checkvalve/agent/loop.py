@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a device: the work, the visits to its plane, and what wakes either of them.
+
+1. The work goes on whether the plane answers or not, and the visits go on whatever the work is at.
+2. A change of state is told at once; what follows within 200 ms goes with it. That containers changed is told within
+   five seconds: one that crashes all the time is not to make a device speak all the time.
+3. None of the tasks ends by itself. If one does, all end, and whoever started the agent starts it again: the journal
+   says where to go on.
+"""
+
+import asyncio
+
+from checkvalve.agent.parts import Parts, backoff, rest
+from checkvalve.agent.visit import Visit
+from checkvalve.agent.work import Work
+
+TOGETHER = 0.2  # seconds
+MOVES_EVERY = 5.0  # seconds
+
+
+async def run(parts: Parts) -> None:
+    """Run until cancelled. Containers go on running afterwards."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(Work(parts).run())
+        tasks.create_task(_visits(parts))
+        tasks.create_task(_engine(parts))
+        tasks.create_task(_moves(parts))
+
+
+async def _visits(parts: Parts) -> None:
+    visit = Visit(parts)
+    while True:
+        seconds = await visit.turn()
+        await rest(parts.clock, seconds, parts.shared.news)
+        if parts.shared.news.is_set():
+            await parts.clock.sleep(TOGETHER)
+
+
+async def _engine(parts: Parts) -> None:
+    """Wake the work when the engine says that something changed."""
+    misses = 0
+    while True:
+        try:
+            await parts.engine.changed()
+            misses = 0
+            await parts.clock.sleep(TOGETHER)  # events come in swarms
+        except Exception:  # noqa: BLE001  # whatever it is, the work looks by itself once a minute
+            misses += 1
+            await parts.clock.sleep(backoff(misses, parts.clock.chance(), 30.0))
+        parts.shared.work.set()
+
+
+async def _moves(parts: Parts) -> None:
+    """Have it told that containers changed, not more often than so."""
+    while True:
+        await parts.shared.moved.wait()
+        await parts.clock.sleep(MOVES_EVERY)
+        parts.shared.moved.clear()
+        parts.shared.news.set()

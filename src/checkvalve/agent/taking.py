@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes the orders that an answer brought, or refuses them. `trust` judges; here is what comes of it.
+
+1. The envelope is judged first: of orders that are not the plane's own nothing is done, and nothing is fetched.
+2. Then what people signed is brought up to date. If the plane cannot be reached for that, the orders stay untaken and
+   come again; if what it gives is not to be believed, they are judged by what was believed before.
+3. An order that is taken is written down with its counter and its attempt, and that is all: `plan.move` takes it up.
+   It is parked, whatever the device does now, so that there is one way only.
+4. A refused deployment has a receipt: the signature held, so there is somebody to answer. Other refusals are a note.
+5. Orders that were taken or refused already come again until the plane has heard of it, and are passed without a word.
+"""
+
+from checkvalve.agent import evidence, identity, trust
+from checkvalve.agent.parts import Parts
+from checkvalve.agent.steps import Failure
+from checkvalve.agent.trust import Offer
+from checkvalve.crypto.envelope import Envelope
+from checkvalve.errors import InvalidError
+from checkvalve.protocol import exchange
+from checkvalve.protocol.exchange import Deploy, Orders
+
+NOTED_EVERY = 600.0  # seconds between two notes on the same refusal of an envelope
+
+_SUPERSEDED = Failure("deploy.superseded", "A newer order took its place. Nothing was changed.")
+
+
+class Taking:
+    """What is remembered of orders between two exchanges."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._noted: dict[str, float] = {}
+
+    async def take(self, sealed: Envelope) -> bool:
+        """Take or refuse; tell whether anything was new. Raises what the link raises: then they come again."""
+        parts = self._parts
+        now = parts.believed.floor.unix(parts.clock.monotonic())
+        position = parts.journal.position
+        said = trust.orders(
+            sealed,
+            key=parts.identity.orders_key(),
+            plane=parts.identity.plane,
+            device=parts.identity.device,
+            floor_ms=now,
+            epoch=position.epoch,
+            counter=position.counter,
+        )
+        if isinstance(said, Failure):
+            return self._strange(said, sealed)
+        try:
+            await parts.believed.refresh(parts.link, parts.believed.floor.at(parts.clock.monotonic()))
+        except InvalidError as error:
+            self._note(error.code, error.sentence)
+        for raw in said.items:
+            self._item(said, trust.item(raw))
+        self._settle(said)
+        return True
+
+    def _item(self, said: Orders, item: Deploy | Failure) -> None:
+        """Take or refuse one item (rules 3 to 5)."""
+        parts = self._parts
+        if isinstance(item, Failure):
+            self._note(item.code, item.sentence)
+            return
+        offer = trust.deploy(
+            item,
+            parts.believed.trusted,
+            organisation=parts.identity.organisation,
+            now=parts.believed.floor.at(parts.clock.monotonic()),
+            observe=identity.observes(parts.disk),
+        )
+        if isinstance(offer, Failure):
+            evidence.refuse(parts, item, offer)
+        elif not self._met(offer):
+            self._order(said, offer)
+
+    def _met(self, offer: Offer) -> bool:
+        """Tell whether this attempt is here already, whatever became of it: none is made twice."""
+        position = self._parts.journal.position
+        known = {position.attempt, position.next_attempt, *position.ended}
+        return offer.attempt in known or evidence.refused(self._parts, offer.attempt)
+
+    def _order(self, said: Orders, offer: Offer | None = None) -> None:
+        facts: dict[str, str | int] = {"epoch": said.epoch, "counter": said.counter}
+        if offer is not None:
+            facts |= {"target": offer.target, "number": offer.number, "parked": 1}
+        before = self._parts.journal.position
+        self._parts.journal.write(
+            "order",
+            attempt=offer.attempt if offer else "",
+            release=offer.release if offer else "",
+            facts=facts,
+        )
+        if offer is not None and before.next_attempt:  # it had not even begun, and has somebody who waits to hear of it
+            evidence.refuse(self._parts, Deploy(attempt=before.next_attempt, target=before.next_target), _SUPERSEDED)
+        self._parts.shared.work.set()
+
+    def _settle(self, said: Orders) -> None:
+        """Have the counter stand where these orders put it, also if nothing of them was taken (rule 5)."""
+        position = self._parts.journal.position
+        if (position.epoch, position.counter) < (said.epoch, said.counter):
+            self._order(said)
+
+    def _strange(self, why: Failure, sealed: Envelope) -> bool:
+        """Pass or note orders that are none for this device; tell whether that was new."""
+        if why.code == "order.replayed":
+            again = exchange.orders(sealed.payload)  # authentic and readable, or it were not this refusal
+            position = self._parts.journal.position
+            if (again.epoch, again.counter) == (position.epoch, position.counter):
+                return False
+        return self._note(why.code, why.sentence)
+
+    def _note(self, code: str, sentence: str) -> bool:
+        """Write a note on it, but not on each exchange again: who repeats it must not fill this device's disk."""
+        now = self._parts.clock.monotonic()
+        if now - self._noted.get(code, -NOTED_EVERY) < NOTED_EVERY:
+            return False
+        self._noted[code] = now
+        self._parts.journal.write("note", code=code, reason=sentence)
+        return True
