@@ -5,13 +5,17 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
-from tests.bench import decisions, faces, rows, supply
+import pytest
+
+from tests.bench import crossing, decisions, faces, rows, supply, switching
 from tests.bench.measure import Measure
 
-SUBJECTS = (decisions, rows, faces, supply)
+SUBJECTS = (decisions, rows, faces, crossing, switching, supply)
 HEAD = """# Benchmarks
 
 Made by `make bench`; never edited by hand. A number without an aim stands beside others, or waits for one.
@@ -23,7 +27,7 @@ def main() -> int:
     Path("build").mkdir(exist_ok=True)
     taken: list[Measure] = []
     for subject in SUBJECTS:
-        for measure in subject.measures():
+        for measure in _measured(subject):
             taken.append(measure)
             met = {True: "met", False: "NOT MET", None: ""}[measure.met]
             print(f"{measure.name:48} {_number(measure.value):>10} {measure.unit:4} {measure.aim:10} {met}")
@@ -31,6 +35,14 @@ def main() -> int:
     Path("build/bench.json").write_text(json.dumps(said, indent=2) + "\n")
     Path("docs/reference/benchmarks.md").write_text(_page(taken))
     return 0
+
+
+def _measured(subject: ModuleType) -> Iterator[Measure]:
+    """Yield what a subject measures; a part that this machine lacks is said, and costs only its own numbers."""
+    try:
+        yield from subject.measures()
+    except pytest.skip.Exception as missing:
+        print(f"not measured: {missing}")
 
 
 def _page(taken: list[Measure]) -> str:

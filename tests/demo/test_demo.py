@@ -19,10 +19,10 @@ def test_the_demo_holds_what_it_claims_and_leaves_nothing_but_its_report(tmp_pat
     command = [sys.executable, "-m", "checkvalve.main", "demo", "--exit", "--build", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
-    assert (done.returncode, lines[-1]) == (0, "demo: 11 facts held"), done.stdout + done.stderr
+    assert (done.returncode, lines[-1]) == (0, "demo: 15 facts held"), done.stdout + done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["demo-report.html"]
     page = (tmp_path / "demo-report.html").read_text()
-    assert "11 of 11 facts held" in page
+    assert "15 of 15 facts held" in page
     assert "http" not in page.replace("https://127.0.0.1", "").replace("http-equiv", "")
     running = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and _runs_in(entry, tmp_path)]
     assert running == []

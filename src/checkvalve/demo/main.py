@@ -13,7 +13,7 @@ from rich.table import Table
 
 from checkvalve import clock
 from checkvalve.demo import report
-from checkvalve.demo.acts import founding, plug, record, rights, supply, two_people
+from checkvalve.demo.acts import devices, founding, plug, record, rights, supply, two_people
 from checkvalve.demo.facts import Fact
 from checkvalve.demo.stage import Stage
 from checkvalve.errors import CheckvalveError
@@ -23,6 +23,7 @@ Act = Callable[[Stage], list[Fact]]
 ACTS: tuple[tuple[str, Act], ...] = (
     (founding.TITLE, founding.play),
     (supply.TITLE, supply.play),
+    (devices.TITLE, devices.play),
     (two_people.TITLE, two_people.play),
     (rights.TITLE, rights.play),
     (plug.TITLE, plug.play),
@@ -32,8 +33,8 @@ ACTS: tuple[tuple[str, Act], ...] = (
 WIDTH = 140  # of the table where no terminal says its own
 
 STAND = (
-    "This release has the plane, people, rights, approvals, the record, and signed releases. "
-    "Devices and what a rollout does on them come next; nothing below stands in for them."
+    "This release has the plane, people, rights, approvals, the record, signed releases, and devices that join. "
+    "What a rollout does on them comes next; nothing below stands in for it."
 )
 
 
