@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent on a real engine: patches, a bad patch, its death after each record, an engine that starts again."""
+"""The agent on a real engine: patches, a bad patch, its death after some record, an engine that starts again."""
 
 import asyncio
 import contextlib
+import random
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from checkvalve import clock
 from checkvalve.agent import steps
 from checkvalve.protocol.exchange import State
 from tests.agent import living as lives
@@ -20,7 +22,8 @@ from tests.parts import docker
 pytestmark = [pytest.mark.slow, pytest.mark.real_parts]
 
 POOL = "10.213.0.0/16"
-RECORDS = 9  # of one attempt, from the start of the agent to the receipt
+RECORDS = 9  # of one attempt, from the start of the agent to the receipt; all of them: tests/proofs/test_devices.py
+SEED = int.from_bytes(clock.entropy(4))
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +95,15 @@ def test_a_patch_and_a_bad_patch_on_a_real_engine(engine: docker.Engine, tmp_pat
     _run(engine, tmp_path, story)
 
 
-@pytest.mark.timeout(400)
-def test_an_agent_killed_between_any_two_records_comes_back_to_old_or_new(
-    engine: docker.Engine, tmp_path: Path
-) -> None:
+@pytest.mark.timeout(300)
+def test_an_agent_killed_after_some_record_comes_back_to_old_or_new(engine: docker.Engine, tmp_path: Path) -> None:
     async def story(device: Living) -> None:
         await device.begin()
         assert await device.deploy(images.pair(1)) is State.COMMITTED
         await device.end(signal.SIGKILL)
         runs = images.pair(1)
-        for kill_at in range(1, RECORDS + 1):
+        print(f"seed {SEED}")
+        for kill_at in random.Random(SEED).sample(range(1, RECORDS + 1), 3):
             made = images.pair(1 + kill_at)
             attempt = device.order(made)
             killed = await device.begin(kill_at)
@@ -113,7 +115,6 @@ def test_an_agent_killed_between_any_two_records_comes_back_to_old_or_new(
             assert device.status().active == runs.digest
             assert [each.attempt for each in device.receipts].count(attempt) == 1
             await device.end(signal.SIGKILL)
-        assert {each.outcome for each in device.receipts} == {State.COMMITTED, State.ROLLED_BACK}
 
     _run(engine, tmp_path, story)
 

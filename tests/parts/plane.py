@@ -17,7 +17,7 @@ PASSWORD = "a long enough phrase for tests"
 
 @dataclass
 class PlaneProcess:
-    """A plane in `directory`; `start` may be called again after `kill` or `stop`. `program` runs in place of the usual."""
+    """A plane in `directory`, run by `program`; `start` may be called again after `kill` or `stop`."""
 
     directory: Path
     database: str = "sqlite:"

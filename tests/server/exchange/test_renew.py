@@ -13,7 +13,7 @@ from checkvalve.protocol.enrol import LinkClass
 from checkvalve.server.audit.model import Kind
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database
-from checkvalve.server.fleet.model import Trust
+from checkvalve.server.fleet.model import LIFETIMES, Trust
 from tests.parts.machine import Machine
 from tests.server.exchange import world
 from tests.server.exchange.world import World
@@ -33,6 +33,14 @@ def test_a_certificate_is_followed_by_the_next_one_for_the_same_key_and_device(h
     assert certificates.device_id(machine.der) == machine.id
     assert certificates.validity(machine.der)[1] == here.now + timedelta(days=1)
     assert here.acts()[0] == "device.renew"
+
+
+@pytest.mark.parametrize("link", LinkClass)
+def test_two_thirds_of_a_certificate_are_two_thirds_of_the_time_it_may_be_used(here: World, link: LinkClass) -> None:
+    machine = here.machine(link)
+    begins, ends = certificates.validity(machine.der)
+    due = begins + (ends - begins) * 2 / 3  # as agents reckon
+    assert 0.64 < (due - here.now) / LIFETIMES[link] <= 2 / 3
 
 
 @pytest.mark.parametrize("days", [0.5, 1, 2, 200, 400])

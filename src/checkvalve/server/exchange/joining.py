@@ -34,7 +34,7 @@ from checkvalve.server.supply import queries as supply_queries
 
 CHALLENGE = timedelta(minutes=10)
 FIRST = 1  # generation: also for a device that asks again, so that one whose key went on elsewhere is found out
-_BACKDATED = timedelta(days=1)
+_BACKDATED = timedelta(hours=1)  # little: two thirds of a life that began long ago would be over too soon
 _FORM = "Bring agent and plane up to date."
 
 T = TypeVar("T", Join, Renewal)

@@ -5,9 +5,12 @@ Rules: 1. a device with nothing to say is answered from memory, without a questi
 wait here for its answer, and is woken by orders, by a change of trust and by the end of the plane; 3. anything else is
 one visit, one transaction; a device makes one at a time, and not more than a pace allows; 4. whether the device is let
 in is asked again after every wait; 5. a report that was held is no word of now: it may bring orders, and accuses
-nobody; 6. a body is bounded while it comes, and so are the bodies of one device.
+nobody; 6. a body is bounded while it comes, and so are the bodies of one device; 7. who hangs up waits no more: orders
+that are given to a connection that is gone are lost, and come again a minute later only.
 """
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -39,7 +42,7 @@ _write = msgspec.json.Encoder().encode
 
 
 class GoneError(Exception):
-    """The device hung up in the middle of its report."""
+    """The device hung up, in the middle of its report or while it waited."""
 
 
 @dataclass(slots=True)
@@ -78,9 +81,10 @@ class Exchange:
         finally:
             slot.reading -= 1
         self._presence.saw(peer.device, self._plane.now())
-        await self._answer(slot, call, send)
+        with contextlib.suppress(GoneError):
+            await self._answer(slot, call, receive, send)
 
-    async def _answer(self, slot: Slot, call: Call, send: Send) -> None:
+    async def _answer(self, slot: Slot, call: Call, receive: Receive, send: Send) -> None:
         ends = clock.monotonic() + min(call.report.wait, LONGEST_WAIT)
         while not (call.held and slot.standing.generation != call.report.generation):  # rule 5
             said = await self._said(slot, call)
@@ -91,12 +95,23 @@ class Exchange:
             if left <= 0 or self._presence.closed:
                 break
             call.held = True
-            if not await self._presence.hold(slot, left):
+            if not await self._held(slot, left, receive):
                 # Another poll of this device took its place: where both are alive, the device was copied.
                 await self._nothing(send, (_NEXT, str(slot.standing.interval).encode()))
                 return
             slot = await peers.admitted(self._plane, call.peer)  # rule 4
         await self._nothing(send)
+
+    async def _held(self, slot: Slot, seconds: float, receive: Receive) -> bool:
+        """Wait as `Presence.hold` does; `GoneError` if the device hung up meanwhile (rule 7)."""
+        leaving = asyncio.ensure_future(_hangs_up(receive))
+        try:
+            ours = await self._presence.hold(slot, seconds, leaving)
+            if leaving.done():
+                raise GoneError
+            return ours
+        finally:
+            leaving.cancel()
 
     async def _said(self, slot: Slot, call: Call) -> bytes | None:
         """Return the answer, or None if there is nothing to say (rules 1, 3)."""
@@ -176,6 +191,11 @@ async def _body(receive: Receive) -> bytes:
         if not message.get("more_body"):
             return b"".join((*pieces, piece)) if pieces else piece
         pieces.append(piece)
+
+
+async def _hangs_up(receive: Receive) -> None:
+    if (await receive())["type"] != "http.disconnect":
+        await asyncio.Future()  # it says more than its report, which nobody listens to: it is there
 
 
 def _report(body: bytes) -> Report:

@@ -123,8 +123,8 @@ class Presence:
 
     # Waiting
 
-    async def hold(self, slot: Slot, seconds: float) -> bool:
-        """Return after `seconds`, or sooner if something was decided, or the plane stops.
+    async def hold(self, slot: Slot, seconds: float, leaving: "asyncio.Future[None]") -> bool:
+        """Return after `seconds`, or sooner if something was decided, the plane stops, or `leaving` is done.
 
         False if a newer poll of the device took this one's place (rule 4).
         """
@@ -135,6 +135,7 @@ class Presence:
         _let_go(slot.poll, replaced=True)
         slot.poll = poll
         timer = loop.call_later(seconds, _let_go, poll)
+        leaving.add_done_callback(lambda _: _let_go(poll))
         try:
             return await poll
         finally:

@@ -21,11 +21,10 @@ from checkvalve.server.fleet import actions as fleet_actions
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet import writes as fleet_writes
 from checkvalve.server.fleet.model import Device, Trust
-from checkvalve.server.web import pages
 from tests.parts import fleet
 from tests.server.web import gear, goods
 from tests.server.web.pages.test_pages import HTML, ask, by_name, data
-from tests.server.web.plant import ORIGIN, ROLES, Plant, User
+from tests.server.web.plant import ORIGIN, ROLES, Plant, User, door
 
 DEEDS = ("describe", "quarantine", "accept", "retire")
 
@@ -34,7 +33,7 @@ DEEDS = ("describe", "quarantine", "accept", "retire")
 def plant(database: Database, now: datetime, tmp_path: Path) -> Iterator[Plant]:
     """Return two organisations with pages."""
     plant = Plant(database, now, tmp_path)
-    plant.door = pages.operators(plant.plane)
+    plant.door = door(plant.plane, "pages")
     yield plant.build()
     plant.close()
 

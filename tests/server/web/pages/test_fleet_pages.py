@@ -16,10 +16,9 @@ from checkvalve.server.audit.model import Kind
 from checkvalve.server.db.database import Database
 from checkvalve.server.fleet import actions as fleet_actions
 from checkvalve.server.fleet import queries as fleet_queries
-from checkvalve.server.web import pages
 from tests.server.web import gear, goods
 from tests.server.web.pages.test_pages import ask, data, escaped
-from tests.server.web.plant import ROLES, Plant, User
+from tests.server.web.plant import ROLES, Plant, User, door
 
 TOKEN = re.compile(r"--token (\S+)")
 
@@ -28,7 +27,7 @@ TOKEN = re.compile(r"--token (\S+)")
 def plant(database: Database, now: datetime, tmp_path: Path) -> Iterator[Plant]:
     """Return two organisations with pages."""
     plant = Plant(database, now, tmp_path)
-    plant.door = pages.operators(plant.plane)
+    plant.door = door(plant.plane, "pages")
     yield plant.build()
     plant.close()
 

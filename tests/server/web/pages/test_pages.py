@@ -15,10 +15,10 @@ from checkvalve.server.access.model import ROOT, ScopeKind
 from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.audit.model import Kind
 from checkvalve.server.db.database import Database, unavailable
-from checkvalve.server.web import auth, pages
+from checkvalve.server.web import auth
 from checkvalve.server.web.auth import Need
 from checkvalve.server.web.pages import doors
-from tests.server.web.plant import ORIGIN, PASSWORD, ROLES, Plant, User
+from tests.server.web.plant import ORIGIN, PASSWORD, ROLES, Plant, User, door
 
 HTML = {"accept": "text/html,application/xhtml+xml"}
 LISTS = (
@@ -47,7 +47,7 @@ LISTS = (
 def estate(database: Database, now: datetime, tmp_path: Path) -> Plant:
     """Two organisations with pages, and in the north a rollout that waits for approval."""
     plant = Plant(database, now, tmp_path)
-    plant.door = pages.operators(plant.plane)
+    plant.door = door(plant.plane, "pages")
     return plant.build()
 
 

@@ -20,7 +20,7 @@ from checkvalve.server.supply import actions as supply_actions
 from checkvalve.server.supply import draft as drafts
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.model import Change, ChangeKind, Draft, Release
-from checkvalve.server.web import pages, texts, texts_supply
+from checkvalve.server.web import texts, texts_supply
 from checkvalve.server.web.pages import release_view
 from tests.parts import stock
 from tests.parts.missing import missing
@@ -31,14 +31,14 @@ from tests.server.web.pages.pictures import ARGUMENTS, CHROMIUM, sign_in
 from tests.server.web.pages.stock import LONG, Stock
 from tests.server.web.pages.test_browser import STUMBLES
 from tests.server.web.pages.test_pages import ask, by_name, data, escaped
-from tests.server.web.plant import ONLINE, ROLES, Plant, User
+from tests.server.web.plant import ONLINE, ROLES, Plant, User, door
 
 
 @pytest.fixture
 def plant(database: Database, now: datetime, tmp_path: Path) -> Iterator[Plant]:
     """Return two organisations with pages."""
     plant = Plant(database, now, tmp_path)
-    plant.door = pages.operators(plant.plane)
+    plant.door = door(plant.plane, "pages")
     yield plant.build()
     plant.close()
 
