@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a device joins its plane: one command, typed once, and nothing is sent before it is known to whom.
+"""How a device joins its plane (walk enrolment, 3 to 10): nothing is sent before it is known to whom.
 
 1. What answers is asked for its authority's certificate without being believed. Its key must be the pinned one: people
    carried the pin here by another way. If it is not, nothing is sent.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What brings an attempt to the point where the switch may begin?
+"""What brings an attempt to the point where the switch may begin (walk attempt, 4 to 7)?
 
 Rules: 1. a failure refuses the attempt, and nothing has changed; 2. a newer order takes its place; 3. what runs goes
 on being kept up meanwhile, for a fetch may take days: that this fails is no reason to refuse what may be the cure;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does this slot run as its manifest says, and has it done so for long enough?
+"""Does this slot run as its manifest says, and has it done so for long enough (walk attempt, 13)?
 
 A watch is a fold of looks; it is begun when a state is written, and judged as often as one likes. The gate's rules:
 

@@ -164,7 +164,7 @@ def due(identity: Identity, now: datetime) -> bool:
 
 
 async def renew(disk: Disk, identity: Identity, link: Link) -> Identity:
-    """Get the next certificate, store it as pending, and return the identity with it (rules 3 and 4).
+    """Get the next certificate (walk enrolment, 11 and 13), store it as pending, return the identity with it (rule 4).
 
     The plane's time now is only the challenge: it is not verified, so that a plane with a new orders key can still be
     renewed from. Raises `InvalidError` (`renew.answer`), and what the link raises; nothing has changed then.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What does this device do next? The only place that decides it.
+"""What does this device do next? The only place that decides it (walk attempt, 18).
 
 One move at a time, each decided anew from all that is known: nothing is remembered but what the journal, the disk and
 the engine show, and a watch that may be lost. So it does not matter where the last move was cut short, or by what. The

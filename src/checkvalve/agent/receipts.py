@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What does the receipt of an attempt say?
+"""What does the receipt of an attempt say (walk attempt, 19)?
 
 Rules: 1. it rests on the journal's events of the attempt alone, and on what the gate saw before the attempt ended or
 turned back; 2. the reason is the one the attempt was turned back for; what went wrong on the way back is in the steps;

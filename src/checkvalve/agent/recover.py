@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where does the device stand, and what must be written first after a start of the agent?
+"""Where does the device stand, and what must be written first after a start of the agent (walk attempt, 17)?
 
 The position is a fold over the journal's events, and over nothing else. Rules of `fold`: 1. only events of kind
 `state` move an attempt; one that names another attempt begins that anew; 2. an accepted order for an attempt that is

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What brings last known good back, whatever is left of it?
+"""What brings last known good back, whatever is left of it (walk attempt, 15 and 16)?
 
 Rules: 1. if the pointer names the attempt, there is nothing to go back from; 2. everything that is not last known good
 comes to rest first: the new containers never had a policy that would start them again; 3. then last known good is

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What comes next between the first change of a container and the commit?
+"""What comes next between the first change of a container and the commit (walk attempt, 8 to 14)?
 
 The order is what makes it safe to be cut short anywhere: 1. networks, volumes, images and containers of the new slot,
 none of them started; 2. the old containers' restart policy becomes `no`, all of them; 3. only then are they stopped,

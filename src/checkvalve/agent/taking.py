@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes the orders that an answer brought, or refuses them. `trust` judges; here is what comes of it.
+"""Takes the orders that an answer brought, or refuses them (walk attempt, 1 to 3). `trust` judges; this acts on it.
 
 1. The envelope is judged first: of orders that are not the plane's own nothing is done, and nothing is fetched.
 2. Then what people signed is brought up to date. If the plane cannot be reached for that, the orders stay untaken and

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """May this device do what it was told? What the plane says is believed only as far as these rules go.
 
-Of the envelope of orders (`orders`):
+Of the envelope of orders (`orders`; walk attempt, 1):
 
 1. It holds orders, and not another kind of signed document: no receipt and no renewal can be played back as one.
 2. The plane's orders key signed it.
@@ -11,7 +11,7 @@ Of the envelope of orders (`orders`):
 7. Its epoch and counter are above those of the last orders that were accepted: nothing is done twice, and what an older
    plane said is not said again.
 
-Of each deployment (`deploy`):
+Of each deployment (`deploy`; walk attempt, 2):
 
 8. A kind of order, or a part of one, that this program does not know is refused by name, and the others are not.
 9. A device that only observes changes nothing. A file on the device says so; the plane cannot take it away.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is at the other end of a device's connection, and is it let in at this moment?
+"""Who is at the other end of a device's connection, and is it let in at this moment (walk enrolment, 15)?
 
 Rules: 1. TLS has checked that the device CA issued the certificate and that the device has its key; who it is, is read
 from the certificate once for each connection's bytes; 2. whether it is let in is the plane's own record, never the
