@@ -7,6 +7,7 @@ from checkvalve.server.settings import Settings
 from tests.docs import compose, reference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["permissions", "routes", "settings", "errors", "entries", "commands", "compose"])
 def test_the_page_is_what_make_docs_would_write(name: str) -> None:
     file = reference.FOLDER / f"{name}.md"

@@ -5,6 +5,7 @@ import json
 from datetime import datetime
 
 import cedarpy
+import pytest
 from hypothesis import given, settings
 
 from checkvalve.server.access.decide import decide
@@ -58,6 +59,7 @@ def cedar_allows(principal: Principal, permission: Permission, scope: str, conte
     return bool(answer.allowed)
 
 
+@pytest.mark.slow
 @settings(max_examples=1500)
 @given(worlds.principals(), worlds.permissions, worlds.scopes, worlds.contexts)
 def test_cedar_answers_the_same(principal: Principal, permission: Permission, scope: str, context: Context) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import pytest
 
 from checkvalve.server.access import roles
 from checkvalve.server.access.model import Permission, ScopeKind
@@ -317,6 +318,7 @@ def test_the_table_of_this_test_has_every_route(plant: Plant) -> None:
     assert set(PREPARE) == set(_routes(plant))
 
 
+@pytest.mark.slow
 def test_each_role_may_exactly_what_its_data_says(plant: Plant) -> None:
     surprises = []
     for route, need in _routes(plant).items():
@@ -350,6 +352,7 @@ def test_without_a_sign_in_every_route_answers_401(plant: Plant) -> None:
         assert plant.entries(1) == before
 
 
+@pytest.mark.slow
 def test_what_another_organisation_has_reads_like_what_is_not_there(plant: Plant) -> None:
     for route, need in _routes(plant).items():
         if "{" not in route[1] or not isinstance(need, Permission):

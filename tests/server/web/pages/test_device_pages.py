@@ -26,6 +26,8 @@ from tests.server.web import gear, goods
 from tests.server.web.pages.test_pages import HTML, ask, by_name, data
 from tests.server.web.plant import ORIGIN, ROLES, Plant, User, door
 
+pytestmark = pytest.mark.slow
+
 DEEDS = ("describe", "quarantine", "accept", "retire")
 
 

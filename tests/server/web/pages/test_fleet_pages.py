@@ -20,6 +20,8 @@ from tests.server.web import gear, goods
 from tests.server.web.pages.test_pages import ask, data, escaped
 from tests.server.web.plant import ROLES, Plant, User, door
 
+pytestmark = pytest.mark.slow
+
 TOKEN = re.compile(r"--token (\S+)")
 
 

@@ -33,6 +33,8 @@ from tests.server.web.pages.test_browser import STUMBLES
 from tests.server.web.pages.test_pages import ask, by_name, data, escaped
 from tests.server.web.plant import ONLINE, ROLES, Plant, User, door
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def plant(database: Database, now: datetime, tmp_path: Path) -> Iterator[Plant]:
