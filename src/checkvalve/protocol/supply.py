@@ -200,6 +200,6 @@ class Trust(Answer, frozen=True):
 
     plane_key: str
     plane_keyid: str
-    root: str  # SHA-256, in hex, of the first root: what a device pins
+    root: str  # SHA-256, in hex, of the first root: all later ones are signed over from it
     roles: list[Role]
     metadata: list[Metadata]

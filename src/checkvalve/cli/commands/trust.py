@@ -32,7 +32,7 @@ def install(
     run: Invocation,
     file: Annotated[str, typer.Argument(metavar="ROOT.JSON", help="A root of trust with all signatures it needs.")],
 ) -> None:
-    """Give the plane its root of trust, or the one that follows it. Devices pin the first."""
+    """Give the plane its root of trust, or the one that follows it. A device that joins pins the one in force."""
     data = files.read(file, metadata.LARGEST)
     now = run.plane.get("/api/v1/trust", supply.Trust)
     previous = _in_force(run) if now.root else None

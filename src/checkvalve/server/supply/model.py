@@ -181,7 +181,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The files of metadata that are handed out now; None is what there is not yet. A device pins `first_root`."""
+    """The files of metadata that are handed out now; None is what there is not yet. A device that joins pins `root`."""
 
     first_root: bytes | None = None
     root: bytes | None = None
