@@ -36,7 +36,7 @@ class Join(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     name: Name  # what people call it until they call it otherwise: the host's name
     machine: Word = ""  # a digest that tells two machines apart
     agent: Word = ""  # version of the agent
-    capability: Annotated[int, Meta(ge=1)] = 1
+    capability: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
 
 class Joined(Struct, kw_only=True, frozen=True):

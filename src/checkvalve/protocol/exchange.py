@@ -115,7 +115,7 @@ class Status(Struct, kw_only=True, frozen=True):
 class Report(Struct, kw_only=True, frozen=True, omit_defaults=True):
     """What a device says. Most times it is the first line of fields only."""
 
-    capability: Annotated[int, Meta(ge=1)]
+    capability: Annotated[int, Meta(ge=1, le=1_000_000)]
     journal: Id
     seq: Count  # of the newest event it has, told or not
     generation: Count
