@@ -4,12 +4,16 @@
 Rules: 1. what has not this device's label is never touched, whatever its name; 2. what a container is called is asked
 once, at the last look: while services are down, a stop and a start are one request each; 3. a step is right when things
 are as it says, whoever made them so; 4. a container with another content than wanted is made anew, unless it runs
-for another attempt.
+for another attempt; 5. Podman 4 cannot change the policy of a container: there the agent alone starts again what ends,
+and the policy asked for is remembered here. An agent that comes anew sees `no`, and asks again;
+6. Podman hands out a volume's files as if they were all root's, so that nothing is copied there, and a release that
+needs a copy is refused before anything is stopped for it.
 """
 
 import asyncio
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from checkvalve.agent import steps
@@ -18,7 +22,7 @@ from checkvalve.agent.engine.networks import Networks
 from checkvalve.agent.engine.watching import Watching
 from checkvalve.agent.engine.wire import RefusedError, Wire
 from checkvalve.agent.ports import About, OpenBlob
-from checkvalve.agent.steps import Observed, Slot, Step
+from checkvalve.agent.steps import Container, Observed, Slot, Step
 from checkvalve.errors import ConflictError
 from checkvalve.protocol.workload import ExecProbe, Probe
 
@@ -38,6 +42,7 @@ class Docker:
         self._watching = Watching(self._wire, device)
         self._known: dict[str, str] = {}  # container by name or id -> id (rule 2)
         self._images: dict[str, str] = {}  # engine's id -> config digest
+        self._policies: dict[str, str] = {}  # container's id -> what Podman does not keep (rule 5)
 
     async def about(self) -> About:
         """Return what it is."""
@@ -56,7 +61,7 @@ class Docker:
         ours = [str(each["Id"]) for each in listed or () if steps.ATTEMPT in (each.get("Labels") or {})]
         inspected = await asyncio.gather(*(self._inspect(each) for each in ours))
         self._images = reading.images(images or ())
-        found = [reading.container(said, self._images) for said in inspected if said is not None]
+        found = [self._seen(said) for said in inspected if said is not None]
         self._known = {key: each.id for each in found for key in (each.id, each.name)}
         return Observed(
             containers=tuple(sorted(found, key=lambda each: each.name)),
@@ -79,6 +84,7 @@ class Docker:
             case steps.MakeVolume():
                 await copying.volume(self._wire, self._device, step.name)
             case steps.CopyVolume():
+                await self._copies(step.target)
                 await copying.copy(self._wire, self._device, step, await self._image(step.image))
             case steps.Create():
                 await self._create(step.slot, step.service)
@@ -128,8 +134,7 @@ class Docker:
     async def _change(self, step: steps.Policy | steps.Stop | steps.Start | steps.Remove) -> None:
         match step:
             case steps.Policy():
-                body = {"RestartPolicy": {"Name": step.policy}}
-                _there(step.container, await self._on(step.container, "POST", "/update", body=body))
+                await self._policy(step.container, step.policy)
             case steps.Stop():
                 await self._stop(step.container, containers.seconds(step.grace_ms))
             case steps.Start():
@@ -137,9 +142,37 @@ class Docker:
             case steps.Remove():
                 await self._remove(step.container)
 
+    def _seen(self, said: dict[str, Any]) -> Container:
+        found = reading.container(said, self._images)
+        return replace(found, policy=self._policies.get(found.id, found.policy))
+
+    async def _policy(self, container: str, policy: str) -> None:
+        try:
+            _there(container, await self._on(container, "POST", "/update", body={"RestartPolicy": {"Name": policy}}))
+        except RefusedError as error:
+            if error.status != 404 or not await self._podman():
+                raise
+        if await self._podman():
+            identity = await self._identity(container)
+            _there(container, identity is not None)
+            self._policies[str(identity)] = policy
+
+    async def _podman(self) -> bool:
+        return (await self._wire.version()).kind == "podman"
+
+    async def _copies(self, volume: str) -> None:
+        """Return if the engine can copy a volume into this one (rule 6); a copy that is whole already needs none."""
+        if await self._podman() and volume not in (await self.observe()).volumes:
+            raise ConflictError(
+                "engine.refused",
+                f"The volume {volume} is to be a copy, and Podman copies no volume with the owners of its files.",
+                "Run Docker on this device, or let the release say `policy: keep` for the volume.",
+            )
+
     async def _create(self, slot: Slot, service: str) -> None:
         wanted = await self._wanted(slot, service)
         for volume in wanted.copies:
+            await self._copies(volume)
             await copying.wait_for(self._wire, self._device, volume)
         body = wanted.body | {"Image": await self._image(slot.manifest.services[service].image)}
         for _ in range(_SETTLES):
@@ -169,8 +202,7 @@ class Docker:
             with self._open_blob(said.image) as file:
                 config = json.load(file)
             own = tuple((config.get("config") or {}).get("Entrypoint") or ())
-        podman = (await self._wire.version()).kind == "podman"
-        return containers.wanted(slot, service, entrypoint=own, podman=podman)
+        return containers.wanted(slot, service, entrypoint=own, podman=await self._podman())
 
     def _fits(self, said: dict[str, Any], slot: Slot, wanted: containers.Wanted) -> bool:
         """Tell whether a container of the wanted name is the wanted one (rules 1 and 4)."""
@@ -191,20 +223,30 @@ class Docker:
         for network, endpoint in wanted.attached.items():
             if network not in there:
                 body = {"Container": identity, "EndpointConfig": endpoint}
-                await self._wire.call("POST", f"/networks/{network}/connect", body=body)
+                async with self._wire.open("POST", f"/networks/{network}/connect", body=body):
+                    pass  # Docker says nothing, Podman says OK, which is no JSON
 
     async def _start(self, container: str) -> None:
         try:
             _there(container, await self._on(container, "POST", "/start"))
         except RefusedError:
-            said = await self._inspect(container)
-            if said is None or reading.container(said, {}).state != "paused":
+            if not await self._paused(container):
                 raise
             await self._on(container, "POST", "/unpause")
 
     async def _stop(self, container: str, grace: int) -> None:
-        params = {"t": str(grace)}
-        await self._on(container, "POST", "/stop", params=params, seconds=grace + _STARTS)
+        how: dict[str, Any] = {"params": {"t": str(grace)}, "seconds": grace + _STARTS}
+        try:
+            await self._on(container, "POST", "/stop", **how)
+        except RefusedError:
+            if not await self._paused(container):
+                raise
+            await self._on(container, "POST", "/unpause")  # Podman stops nothing that is paused
+            await self._on(container, "POST", "/stop", **how)
+
+    async def _paused(self, container: str) -> bool:
+        said = await self._inspect(container)
+        return said is not None and reading.container(said, {}).state == "paused"
 
     async def _remove(self, container: str) -> None:
         """Volumes that have a name stay; those that an image asks for have none, and nothing could ever find them."""

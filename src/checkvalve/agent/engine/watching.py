@@ -2,7 +2,8 @@
 """Hears of an engine that a container of this device may have changed.
 
 Rules: 1. the engine is listened to all the time, so that nothing is missed between two questions; 2. each time it
-begins to listen, something may have changed; 3. probes are no news: they would be the reason for the next one.
+begins to listen, something may have changed; 3. probes are no news: they would be the reason for the next one;
+4. Podman is asked for `died` and `remove`, which it calls `die` and `destroy` only as it tells of them.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from checkvalve.agent import steps
 from checkvalve.agent.engine.wire import Wire
 from checkvalve.errors import CheckvalveError
 
-_NEWS = "create start die stop kill oom pause unpause restart destroy health_status".split()  # rule 3
+_NEWS = "create start die stop kill oom pause unpause restart destroy health_status died remove".split()  # rules 3, 4
 _AGAIN = (0.5, 1.0, 2.0, 5.0, 10.0)  # seconds until the next try of an engine that is away
 
 

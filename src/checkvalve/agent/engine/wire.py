@@ -3,7 +3,8 @@
 
 Rules: 1. an engine is asked in API 1.41, or in the oldest that it still speaks: Debian's Docker, Podman and the newest
 Docker all do; 2. no answer, or none in time, is `engine.unreachable`, an answer that says no is `engine.refused` with
-the engine's own words; 3. nothing of any size is held whole: archives go through in pieces.
+the engine's own words; 3. nothing of any size is held whole: archives go through in pieces; 4. a name that is taken is
+status 409 also where Podman says 500.
 """
 
 import contextlib
@@ -20,6 +21,7 @@ OLDEST = (1, 41)
 SOON = 60.0  # seconds for what an engine answers at once
 PIECE = 256 * 1024
 MOST = 32 * 1024 * 1024  # bytes of an answer that is held whole
+_TAKEN = ("that name is already in use", "network already exists", "volume already exists")  # rule 4
 Params = Mapping[str, str]
 
 
@@ -122,7 +124,7 @@ class Wire:
                 method, f"http://engine{path}", params=params, data=sent, headers=headers, timeout=time
             ) as answer:
                 if answer.status >= 400:
-                    raise RefusedError(answer.status, _said(await _whole(answer)))
+                    raise _refused(answer.status, await _whole(answer))
                 yield answer
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             self._version = None  # whatever answers next may be another one
@@ -155,13 +157,14 @@ def _json(data: bytes) -> Any:  # noqa: ANN401 -- JSON of the engine
         ) from error
 
 
-def _said(data: bytes) -> str:
-    """Return what the engine says of its refusal."""
+def _refused(status: int, data: bytes) -> RefusedError:
+    """Return the engine's refusal, in its words."""
     with contextlib.suppress(ValueError):
         found = json.loads(data)
         if isinstance(found, dict):
-            return str(found.get("message") or found.get("cause") or "")
-    return data.decode(errors="replace")
+            cause = str(found.get("cause") or "")
+            return RefusedError(409 if cause in _TAKEN else status, str(found.get("message") or cause))
+    return RefusedError(status, data.decode(errors="replace"))
 
 
 def _version(said: Any) -> Version:  # noqa: ANN401 -- JSON of the engine
