@@ -107,18 +107,6 @@ class NewVote(Request, frozen=True):
     note: Text = ""
 
 
-class NewRollout(Request, frozen=True):
-    """What to bring where."""
-
-    scope: Path
-    name: Name
-    release: Text
-    selector: Text
-    approvals: Annotated[int, Meta(ge=0, le=2)] = 1
-    change: Word = ""
-    note: Text = ""
-
-
 class Answer(Struct, kw_only=True, frozen=True):
     """Base of what the plane answers."""
 
@@ -299,21 +287,6 @@ class Approval(Answer, frozen=True):
     withdrawn_at: Time | None
     standing: Standing
     votes: list[Vote]
-
-
-class Rollout(Answer, frozen=True):
-    """An intent and its state."""
-
-    id: str
-    scope: str
-    name: str
-    state: str
-    intent: dict[str, Any]
-    digest: str
-    approval: str | None
-    made_by: str
-    made_at: Time
-    changed_at: Time
 
 
 class DevicePlane(Answer, frozen=True):

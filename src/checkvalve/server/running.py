@@ -25,7 +25,7 @@ from checkvalve.server.founding import Origins
 from checkvalve.server.settings import Settings
 from checkvalve.server.tasks import loop, refresh, seen, sweep
 from checkvalve.server.tasks.loop import Tick
-from checkvalve.server.web import devices, listeners, pages, tls
+from checkvalve.server.web import devices, listeners, pages, rolling, tls
 from checkvalve.server.web.imports import Imports
 from checkvalve.server.web.listeners import Listener
 from checkvalve.server.web.plane import Plane
@@ -116,6 +116,8 @@ async def _listen(
     told = {name: _origin(settings.names[0], port) for name, port in ports.items()}
     ready(Ready(settings.plane, told.get("operators", ""), told.get("devices", ""), authority.pin))
     working = [asyncio.create_task(loop.run(_ticks(plane), stop, origins.entropy))]
+    working.append(asyncio.create_task(_rolling(plane, stop)))
+    working.append(asyncio.create_task(plane.live.watch(stop)))
     if "devices" in ports:
         working.append(asyncio.create_task(plane.presence.watch(plane.db, stop)))
     try:
@@ -124,6 +126,11 @@ async def _listen(
         stop.set()  # also where a listener failed: the database is closed behind the last tick
         await asyncio.gather(*working)
         await _last(plane)
+
+
+async def _rolling(plane: Plane, stop: asyncio.Event) -> None:
+    origins = rolling.Origins(plane.now, plane.new_id)
+    await plane.rolling.watch(plane.db, origins, plane.presence.stir, stop)
 
 
 def _ticks(plane: Plane) -> list[Tick]:

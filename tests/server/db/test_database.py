@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 from checkvalve.errors import ConflictError, InvalidError, UnavailableError
@@ -106,6 +108,46 @@ def test_a_database_of_a_later_release_is_refused(database: Database) -> None:
     with pytest.raises(ConflictError) as caught:
         migrate.upgrade(database)
     assert caught.value.code == "database.newer"
+
+
+def _at_revision(connection: sa.Connection, revision: str) -> None:
+    MigrationContext.configure(connection).get_current_revision()  # as `migrate` does: the transaction has begun
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _rollout(tx: Tx, ident: str, state: str) -> None:
+    """Insert a rollout as the release before did, which knew no columns of devices."""
+    values = {"id": ident, "scope": "/", "name": "x", "intent": b"", "state": state, "made_by": ""}
+    tx.run(sa.insert(schema.rollouts).values(**values, made_at=NOON, changed_at=NOON))
+
+
+def test_what_was_started_before_rollouts_had_devices_is_done_and_old_code_goes_on(tmp_path: Path) -> None:
+    database = Database.open("sqlite:", tmp_path)
+    database.on_connection(lambda connection: _at_revision(connection, "0003"))
+    for state in ("draft", "proposed", "started", "cancelled"):
+        database.write_now("before", _rollout, state, state)
+    migrate.upgrade(database)
+    database.write_now("after", _rollout, "later", "draft")
+    columns = schema.rollouts.c.id, schema.rollouts.c.state, schema.rollouts.c.wave
+    rows = database.read_now("rows", Tx.all, sa.select(*columns).order_by(schema.rollouts.c.id))
+    database.close()
+    states = {"cancelled": "cancelled", "draft": "draft", "later": "draft", "proposed": "proposed", "started": "done"}
+    assert [tuple(row) for row in rows] == [(ident, state, -1) for ident, state in states.items()]
+
+
+def test_a_change_carried_out_with_many_rows_is_one_change(database: Database) -> None:
+    row = {"parent": "/", "kind": "site", "name": "x", "made_at": NOON}
+    many = [row | {"id": f"{number:026}", "path": f"/{number}/", "folded": f"{number}"} for number in range(500)]
+
+    def add(tx: Tx, rows: list[dict[str, object]]) -> None:
+        tx.run_all(sa.insert(schema.scopes), rows)
+
+    database.write_now("none", add, [])
+    database.write_now("many", add, many)
+    assert database.read_now("count", _count) == 500
 
 
 def test_every_table_has_an_owner() -> None:

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 import pytest
+import sqlalchemy as sa
 
 from checkvalve.crypto import trustset
 from checkvalve.errors import NotFoundError
 from checkvalve.ids import DeviceId
 from checkvalve.protocol import workload
+from checkvalve.protocol.exchange import State, Status
+from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database
 from checkvalve.server.exchange import fetching
+from tests.parts import stock
 from tests.parts.machine import Machine
 from tests.server.exchange import world
 from tests.server.exchange.world import World
@@ -95,3 +99,31 @@ def test_a_device_fetches_config_and_layers_of_its_release_and_nothing_else(here
             assert refused.value.code == "blob.not_found"
         with pytest.raises(NotFoundError):
             blob(here, machine, image.manifest)
+
+
+def runs(here: World, machine: Machine, digest: str) -> None:
+    """Let a device say that it runs the release with this digest."""
+    machine.status = Status(state=State.COMMITTED, active=digest)
+    here.visit(machine, machine.first())
+
+
+def test_a_device_fetches_what_it_runs_to_rebuild_it_also_when_it_was_withdrawn(here: World) -> None:
+    machine, other = here.machine(), here.machine()
+    release = here.made()
+    runs(here, machine, release.digest)
+    digest = release.digest.removeprefix("sha256:")
+    assert manifest(here, machine, digest) == release.manifest
+    for image in workload.read(release.manifest).images.values():
+        blob(here, machine, image.config)
+    here.refused("release.not_found", manifest, here, other, digest)
+    here.run(sa.update(schema.releases).values(state="withdrawn"))
+    assert manifest(here, machine, digest) == release.manifest
+
+
+def test_a_device_fetches_nothing_of_another_organisation_whatever_it_says_it_runs(here: World) -> None:
+    machine = here.machine()
+    foreign = "other-line@sha256:" + "ab" * 32
+    stock.release(here.database, here.new_id(), foreign, here.now, scope=here.foreign)
+    for digest in ("ab" * 32, "cd" * 32):
+        runs(here, machine, f"sha256:{digest}")
+        here.refused("release.not_found", manifest, here, machine, digest)

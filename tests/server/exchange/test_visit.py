@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A visit: what a report brings is kept once, what is due is said, and a copy is shut out."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -350,7 +351,7 @@ def test_a_report_is_news_if_anything_of_it_is(here: World) -> None:
         assert due.news(msgspec.structs.replace(idle, **{name: value}), standing), name
 
 
-def test_orders_are_given_once_a_minute_and_not_after_they_were_accepted(here: World) -> None:
+def test_orders_are_given_again_later_and_later_and_not_after_they_were_accepted(here: World) -> None:
     machine = here.machine()
     here.assign(machine)
     visited = here.visit(machine, machine.report())
@@ -359,8 +360,14 @@ def test_orders_are_given_once_a_minute_and_not_after_they_were_accepted(here: W
     offer = Offer(signed.attempt, (1, 1), signed.ends_at, 1_000.0)
     accepted = machine.report(epoch=1, counter=1)
     assert due.orders(report, standing, None, here.now, 0.0)
-    assert not due.orders(report, standing, offer, here.now, 1_059.0)
-    assert due.orders(report, standing, offer, here.now, 1_060.0)
+    for times, pause in ((1, 2.0), (2, 4.0), (5, 32.0), (6, 60.0), (1_000, 60.0)):
+        given = replace(offer, times=times)
+        assert not due.orders(report, standing, given, here.now, 1_000.0 + pause - 0.1)
+        assert due.orders(report, standing, given, here.now, 1_000.0 + pause)
+        assert due.again(report, standing, given, 1_001.0) == pause - 1
+    assert due.again(accepted, standing, offer, 1_001.0) == math.inf
+    assert due.again(report, replace(standing, wanted=OTHER), offer, 1_001.0) == math.inf
+    assert due.again(report, replace(standing, taken=standing.wanted), offer, 1_001.0) == math.inf
     assert not due.orders(accepted, standing, offer, here.now, 1_060.0)
     assert due.orders(accepted, standing, offer, signed.ends_at, 1_060.0)
     assert due.orders(report, replace(standing, wanted=OTHER), offer, here.now, 1_001.0)

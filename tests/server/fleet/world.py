@@ -10,7 +10,6 @@ from checkvalve.ids import AttemptId, DeviceId, EntryId, InviteId, PersonId, Rel
 from checkvalve.protocol.enrol import LinkClass
 from checkvalve.protocol.exchange import State
 from checkvalve.server.audit.model import Act, Actor
-from checkvalve.server.db.database import Tx
 from checkvalve.server.fleet import actions, admit, queries
 from checkvalve.server.fleet.model import Assignment, Device, Invite, Kept, Line, Standing
 from tests.parts import fleet, stock
@@ -93,15 +92,6 @@ class World(world.World):
     def by_device(self, device: DeviceId) -> Act:
         """Return an act of a device, now."""
         return Act(id=EntryId(self.new_id()), at=self.now, actor=Actor("device", device, "edge"))
-
-    def stand(self, name: str = "", scope: str = "", tags: Iterable[str] = (), **changes: object) -> Device:
-        """Put a device there, without a rule."""
-
-        def put(tx: Tx) -> Device:
-            invite = fleet.invited(tx, self.new_id, scope or self.site, self.now, tags=sorted(tags))
-            return fleet.joined(tx, self.new_id, invite, self.now, name=name, changes=changes)
-
-        return self.database.write_now("stand", put)
 
     def quarantine(self, device: DeviceId, reason: str = "It was seen elsewhere.") -> Device:
         """Shut a device out."""

@@ -12,19 +12,20 @@ from checkvalve import canonical
 from checkvalve.errors import InvalidError
 from checkvalve.protocol import rollout as protocol
 from checkvalve.server.rollouts import intent as intents
-from checkvalve.server.rollouts.model import Intent
+from checkvalve.server.rollouts.model import Intent, Plan
 from tests.server.rollouts.world import RELEASE
 
-GOOD = Intent(RELEASE, "site=visby and tag=press", 2, "MOC-12", "Valve firmware.")
+GOOD = Intent(RELEASE, "site=visby and tag=press", 2, "MOC-12", "Valve firmware.", Plan(canary=2, step=20))
 
 plain = st.text(st.characters(exclude_categories=["C"]), max_size=100)
 intentions = st.builds(
     Intent,
     release=st.from_regex(r"\A[a-z][a-z0-9-]{0,20}@sha256:[0-9a-f]{64}\Z"),
-    selector=plain.filter(lambda text: bool(text.strip())),
+    selector=st.sampled_from(["all", " site:\u00f6st ", "site:o\u0308st", "not tag=a", 'tag:a or device:"Filter 1"']),
     approvals=st.sampled_from([0, 1, 2]),
     change=plain.filter(lambda text: len(text.strip()) <= 50),
     note=plain,
+    plan=st.builds(Plan, canary=st.integers(0, 5), step=st.integers(0, 10_000)),
 )
 
 
@@ -48,6 +49,14 @@ intentions = st.builds(
         ("rollout.selector", replace(GOOD, selector=" \t ")),
         ("rollout.selector", replace(GOOD, selector="x" * 1_001)),
         ("rollout.selector", replace(GOOD, selector="site=a\x00b")),
+        ("selector.syntax", replace(GOOD, selector="site=a and")),
+        ("selector.term", replace(GOOD, selector="zone=a")),
+        ("rollout.plan", replace(GOOD, plan=Plan(canary=-1))),
+        ("rollout.plan", replace(GOOD, plan=Plan(canary=6))),
+        ("rollout.plan", replace(GOOD, plan=Plan(canary=True))),
+        ("rollout.plan", replace(GOOD, plan=Plan(step=-1))),
+        ("rollout.plan", replace(GOOD, plan=Plan(step=10_001))),
+        ("rollout.plan", replace(GOOD, plan=Plan(step=False))),
         ("rollout.approvals", replace(GOOD, approvals=-1)),
         ("rollout.approvals", replace(GOOD, approvals=3)),
         ("rollout.approvals", replace(GOOD, approvals=True)),
@@ -68,7 +77,7 @@ def test_a_wrong_intent_is_refused_with_its_code(code: str, wrong: Intent) -> No
 
 
 def test_the_longest_texts_are_taken() -> None:
-    longest = replace(GOOD, selector="s" * 1_000, change="c" * 100, note="n" * 2_000)
+    longest = replace(GOOD, selector="site:" + "s" * 995, change="c" * 100, note="n" * 2_000)
     assert Intent.read(intents.compose(longest)) == longest
 
 
@@ -111,7 +120,7 @@ def test_the_digest_is_of_this_intent_as_this_rollout_under_this_name_in_this_sc
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{}", b"[]", b'{"v":1}', b'{ "v": 1 }', intents.compose(GOOD).replace(b'"v":1', b'"v":2')]
+    "data", [b"", b"{}", b"[]", b'{"v":1}', b'{ "v": 1 }', intents.compose(GOOD).replace(b'"v":2', b'"v":3')]
 )
 def test_other_bytes_are_no_intent(data: bytes) -> None:
     with pytest.raises(InvalidError):
@@ -120,5 +129,14 @@ def test_other_bytes_are_no_intent(data: bytes) -> None:
 
 def test_a_voter_reads_what_would_happen_as_a_sentence() -> None:
     said = intents.sentence("Patch", GOOD)
-    assert said == "Start rollout 'Patch': press-line@sha256:5e5e5e5e5e5e on site=visby and tag=press, under MOC-12."
-    assert intents.sentence("Patch", replace(GOOD, change="")).endswith("tag=press.")
+    plan = "2 devices first, then the rest in waves of 20"
+    means = "press-line@sha256:5e5e5e5e5e5e on site=visby and tag=press"
+    assert said == f"Start rollout 'Patch': {means}, {plan}, under MOC-12."
+    assert intents.sentence("Patch", replace(GOOD, change="")).endswith(f"tag=press, {plan}.")
+
+
+def test_an_intent_of_before_there_were_plans_goes_by_the_usual_one() -> None:
+    whole = canonical.loads(intents.compose(GOOD))
+    assert isinstance(whole, dict)
+    before = canonical.dumps({name: value for name, value in whole.items() if name != "plan"} | {"v": 1})
+    assert Intent.read(before) == replace(GOOD, plan=Plan())

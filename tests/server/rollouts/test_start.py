@@ -34,6 +34,9 @@ def _rollout(state: State, approvals: int) -> Rollout:
     [
         (State.DRAFT, "rollout.not_proposed"),
         (State.STARTED, "rollout.started"),
+        (State.PAUSED, "rollout.started"),
+        (State.DONE, "rollout.started"),
+        (State.UNDONE, "rollout.started"),
         (State.CANCELLED, "rollout.cancelled"),
     ],
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A small organisation with people, roles and rollouts in a real database, for tests of approvals and rollouts.
+"""A small organisation with people, roles, a device and rollouts in a real database, for tests of these and others.
 
 Rows of other rooms are put in as they are, so that a test may make any state, those that no action makes included.
 """
@@ -13,7 +13,8 @@ import pytest
 import sqlalchemy as sa
 
 from checkvalve.errors import CheckvalveError
-from checkvalve.ids import ApprovalId, EntryId, PersonId, RolloutId
+from checkvalve.ids import ApprovalId, DeviceId, EntryId, PersonId, RolloutId
+from checkvalve.protocol.exchange import State
 from checkvalve.server.approvals import actions as approval_actions
 from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.approvals.model import Approval, Choice, Standing
@@ -21,11 +22,15 @@ from checkvalve.server.audit import queries as audit_queries
 from checkvalve.server.audit.model import Act, Actor, Entry
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database, Tx
-from checkvalve.server.rollouts import actions, queries
-from checkvalve.server.rollouts.model import Intent, Rollout
-from tests.parts import stock
+from checkvalve.server.fleet import queries as fleet_queries
+from checkvalve.server.fleet import writes as fleet_writes
+from checkvalve.server.fleet.model import Assignment, Device
+from checkvalve.server.rollouts import actions, queries, writes
+from checkvalve.server.rollouts.model import GoOn, Intent, Outcome, Plan, Rollout, Seat
+from tests.parts import fleet, stock
 
 RELEASE = "press-line@sha256:" + "5e" * 32
+OLD = "press-before@sha256:" + "0d" * 32
 APPROVER = "access-approver"
 P = ParamSpec("P")
 
@@ -103,13 +108,34 @@ class World:
         """Let `RELEASE` be a release of the organisation, or be in another state from now on."""
         stock.release(self.database, self.new_id(), RELEASE, self.now, version="2.4.1", scope=self.org, state=state)
 
-    def drafted(self, by: PersonId, approvals: int = 1, scope: str = "") -> RolloutId:
-        """Draft a rollout of a release that may run, and return its id."""
+    def stand(self, name: str = "", scope: str = "", tags: Iterable[str] = (), **changes: object) -> Device:
+        """Put a device there, without a rule; at the site, if no scope is named."""
+
+        def put(tx: Tx) -> Device:
+            invite = fleet.invited(tx, self.new_id, scope or self.site, self.now, tags=sorted(tags))
+            return fleet.joined(tx, self.new_id, invite, self.now, name=name, changes=changes)
+
+        return self.database.write_now("stand", put)
+
+    def assignment(self, device: DeviceId) -> Assignment | None:
+        """Read what a device is to run."""
+        return self.database.read_now("assignment", fleet_queries.assignment, device)
+
+    def drafted(
+        self,
+        by: PersonId,
+        approvals: int = 1,
+        scope: str = "",
+        selector: str = "",
+        plan: Plan = Plan(),  # noqa: B008 - a value
+    ) -> RolloutId:
+        """Draft a rollout of a release that may run, and return its id; without a selector, to a new device alone."""
         self.stock()
+        where = scope or self.site
         rollout = RolloutId(self.new_id())
-        intent = Intent(RELEASE, "site=visby", approvals, "MOC-12", "Valve firmware.")
-        act = self.act(by)
-        self.database.write_now("rollout.draft", actions.draft, act, rollout, scope or self.site, "Patch", intent)
+        means = selector or f"device:{self.stand(scope=where).id}"
+        intent = Intent(RELEASE, means, approvals, "MOC-12", "Valve firmware.", plan)
+        self.database.write_now("rollout.draft", actions.draft, self.act(by), rollout, where, "Patch", intent)
         return rollout
 
     def proposed(self, by: PersonId, approvals: int = 1) -> tuple[RolloutId, ApprovalId]:
@@ -133,11 +159,74 @@ class World:
 
     def start(self, by: PersonId, rollout: RolloutId) -> Rollout:
         """Start a rollout."""
-        return self.database.write_now("rollout.start", actions.start, self.act(by), rollout)
+        return self.database.write_now("rollout.start", actions.start, self.act(by), rollout, self.new_id)
 
     def cancel(self, by: PersonId, rollout: RolloutId) -> Rollout:
         """Cancel a rollout."""
         return self.database.write_now("rollout.cancel", actions.cancel, self.act(by), rollout)
+
+    def pause(self, by: PersonId, rollout: RolloutId, reason: str = "", code: str = "") -> Rollout:
+        """Pause a rollout, as a person does; with a code as the judge does."""
+        return self.database.write_now("rollout.pause", actions.pause, self.act(by), rollout, code, reason)
+
+    def resume(self, by: PersonId, rollout: RolloutId, reason: str = "") -> Rollout:
+        """Resume a rollout."""
+        return self.database.write_now("rollout.resume", actions.resume, self.act(by), rollout, reason)
+
+    def undo(self, by: PersonId, rollout: RolloutId, reason: str = "") -> Rollout:
+        """Undo a rollout; return the one that takes it back."""
+        ident = RolloutId(self.new_id())
+        act = self.act(by)
+        return self.database.write_now("rollout.undo", actions.undo, act, rollout, ident, self.new_id, reason)
+
+    def fleet(self, count: int, **changes: object) -> list[Device]:
+        """Put devices at the site that run `OLD`, which is a release too, and were heard of just now."""
+        stock.release(self.database, self.new_id(), OLD, self.now, version="2.4.0", scope=self.org)
+        fields = {"active": OLD.partition("@")[2], "seen_at": self.now, **changes}
+        return [self.stand(f"press {number + 1}", **fields) for number in range(count)]  # type: ignore[arg-type]
+
+    def started(self, by: PersonId, selector: str = "all", plan: Plan = Plan()) -> RolloutId:  # noqa: B008
+        """Draft, propose and start a rollout that needs no approval."""
+        rollout = self.drafted(by, 0, selector=selector, plan=plan)
+        self.propose(by, rollout)
+        return self.start(by, rollout).id
+
+    def opened(self, rollout: RolloutId, wave: int) -> Rollout:
+        """Open a wave, as the plane does."""
+        return self.database.write_now("wave", actions.go_on, self.act(PersonId("")), rollout, GoOn(wave, "It is on."))
+
+    def seats(self, rollout: RolloutId) -> dict[str, Seat]:
+        """Read who goes when, by the name of the device."""
+        found = self.database.read_now("seats", queries.seats, rollout, limit=None)
+        return {seat.device.name: seat for seat in found}
+
+    def ends(self, seat: Seat, outcome: Outcome = Outcome.COMMITTED) -> str:
+        """Note how an attempt ended; what a device runs and whether it is ordered anything follow."""
+        device, code = seat.device.id, "" if outcome is Outcome.COMMITTED else "gate.exit"
+        said = (device, seat.member.attempt, outcome, code, "web ended with 1." if code else "", self.now)
+        if outcome is Outcome.COMMITTED:
+            digest = "sha256:" + seat.member.target.rpartition("/")[2].removesuffix(".json")
+            self.says(seat, State.COMMITTED, active=digest)
+        else:
+            self.database.write_now("unassign", fleet_writes.unassign, device)
+        return self.database.write_now("ended", writes.ended, *said)
+
+    def says(self, seat: Seat, state: State = State.FETCHING, **changes: object) -> None:
+        """Let a device say that it has taken an attempt up."""
+        values: dict[str, object] = {"attempt": seat.member.attempt, "state": state, **changes}
+        self.database.write_now("visited", fleet_writes.visited, seat.device.id, values)  # type: ignore[arg-type]
+
+    def wanted(self) -> dict[str, str]:
+        """Read which attempts devices are ordered to, by the name of the device."""
+        columns = schema.devices.c.name, schema.assignments.c.attempt
+        joined = schema.assignments.join(schema.devices, schema.devices.c.id == schema.assignments.c.device)
+        found = self.database.read_now("wanted", Tx.all, sa.select(*columns).select_from(joined))
+        return {row.name: row.attempt for row in found}
+
+    def wanted_attempts(self) -> list[str]:
+        """Read which attempts devices are ordered to."""
+        attempts = sa.select(schema.assignments.c.attempt)
+        return [row.attempt for row in self.database.read_now("wanted", Tx.all, attempts)]
 
     def rollout(self, rollout: RolloutId) -> Rollout:
         """Read a rollout."""

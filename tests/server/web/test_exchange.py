@@ -23,6 +23,7 @@ from checkvalve.protocol import exchange
 from checkvalve.protocol.exchange import LARGEST_REPORT, Report, State, Status
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database
+from checkvalve.server.exchange import due
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet.model import Trust
 from checkvalve.server.tasks import seen
@@ -267,6 +268,24 @@ def test_orders_reach_it_within_a_second_where_another_process_decided(here: Cro
         await until(lambda: _held(here, machine))
         here.world.assign(machine)  # nobody stirs
         assert answer(await held).orders is not None
+
+    here.story(tell)
+
+
+def test_orders_that_were_lost_come_again_to_a_device_that_waits(
+    here: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = here.world.machine()
+    monkeypatch.setattr(due, "SOONEST", 0.2)
+
+    async def tell() -> None:
+        here.world.assign(machine)
+        await here.plane.presence.stir()
+        lost = answer(await here.exchange(machine, machine.report())).orders
+        for _ in range(2):
+            begun = clock.monotonic()
+            assert answer(await here.exchange(machine, machine.report(wait=55))).orders == lost
+            assert 0.1 < clock.monotonic() - begun < 10
 
     here.story(tell)
 

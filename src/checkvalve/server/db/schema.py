@@ -144,6 +144,34 @@ rollouts = sa.Table(
     sa.Column("made_by", Key, nullable=False),
     sa.Column("made_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("started_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("wave", sa.Integer, nullable=False, server_default="-1"),  # the newest that is open
+    sa.Column("waves", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("code", Key, nullable=False, server_default=""),  # why it is paused
+    sa.Column("reason", sa.String, nullable=False, server_default=""),
+    sa.Column("undoes", Key, sa.ForeignKey("rollouts.id")),
+    sa.Column("undone_by", Key, sa.ForeignKey("rollouts.id")),
+)
+
+# Who goes when, fixed at the start, and how it ended on each: by its receipt, or by what the device said of itself.
+rollout_devices = sa.Table(
+    "rollout_devices",
+    metadata,
+    sa.Column("rollout", Key, sa.ForeignKey("rollouts.id"), primary_key=True),
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("wave", sa.Integer, nullable=False),
+    sa.Column("attempt", Key, nullable=False, unique=True),
+    sa.Column("release", Key, sa.ForeignKey("releases.id"), nullable=False),
+    sa.Column("target", Key, nullable=False),
+    sa.Column("before", Key, nullable=False),  # digest of what ran at the start, or empty
+    sa.Column("outcome", Key, nullable=False),  # empty while it has not ended
+    sa.Column("code", Key, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Column("left", sa.Boolean, nullable=False),
+    sa.Index("ix_rollout_devices_wave", "rollout", "wave", "outcome"),
+    sa.Index("ix_rollout_devices_device", "device", "outcome"),
 )
 
 images = sa.Table(
@@ -396,6 +424,7 @@ OWNERS = {
     "approvals": "approvals",
     "votes": "approvals",
     "rollouts": "rollouts",
+    "rollout_devices": "rollouts",
     "images": "supply",
     "image_names": "supply",
     "image_blobs": "supply",

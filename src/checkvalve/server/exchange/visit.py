@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One visit of a device: everything its report brings, in one transaction, and what it is told.
+"""One visit of a device: all its report brings, in one transaction, and what it is told (walk rollout, 6 and 8).
 
 Rules: 1. a visit may come twice and leaves the same: lines are known by journal and number, receipts by the digest of
 their payload; 2. a generation that was left behind is a copy: the device is shut out, and nothing it says is taken,
 unless the report was held back here and is no word of now; 3. lines are taken in order and without a gap, but for what
 the device says is gone from its journal; 4. a receipt is taken if the device's own key
 signed it and it speaks of this device; any other is recorded as refused, once, and acknowledged, so that it does not
-come for ever; 5. a status is the device's own word of itself, and its digest is too.
+come for ever; 5. a status is the device's own word of itself, and its digest is too; 6. how an attempt ended is noted
+in its rollout with the receipt that says so, in one transaction; that it hangs in between the status says first. What
+did not end well is not ordered again.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -21,7 +24,7 @@ from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import ForbiddenError, InvalidError
 from checkvalve.ids import DeviceId
 from checkvalve.protocol import exchange, receipt
-from checkvalve.protocol.exchange import Answer, Event, Report
+from checkvalve.protocol.exchange import Answer, Event, Report, State
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.audit import actions as audit_actions
 from checkvalve.server.audit import queries as audit_queries
@@ -35,6 +38,18 @@ from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet import writes as fleet_writes
 from checkvalve.server.fleet.generations import Behind, Confirm, Same
 from checkvalve.server.fleet.model import LET_IN, Assignment, Changes, Device, Kept, Line, Signed, Standing, Trust
+from checkvalve.server.rollouts import writes as rollout_writes
+from checkvalve.server.rollouts.model import Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended on the device that visits."""
+
+    attempt: str
+    outcome: State
+    code: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,8 @@ class Visited:
     revision: int
     answer: Answer | None = None
     signed: Signed | None = None
+    rollouts: tuple[str, ...] = ()
+    """Those that may go on now, or have to be paused: a device of theirs has ended."""
 
 
 def visit(tx: Tx, ground: Ground, device_id: DeviceId, key: str, report: Report, *, held: bool, give: bool) -> Visited:
@@ -64,15 +81,16 @@ def visit(tx: Tx, ground: Ground, device_id: DeviceId, key: str, report: Report,
     known = _lines(tx, ground, device, report)
     fleet_writes.visited(tx, device_id, _changes(ground, device, report, known, held=held))
     _observing(tx, ground, device, report)
-    taken = _receipts(tx, ground, device, report)
+    taken, ends = _receipts(tx, ground, device, report)
+    rollouts = _ended(tx, ground, device, [*_hanging(report), *ends])
     told = report.state == (device.status_digest if report.status is None else report.state)
     attempt = device.attempt if report.status is None else report.status.attempt
     signed = _orders(tx, ground, device, attempt, give=give)
     given = envelope.read(signed.envelope) if signed and give and not _has(report, signed) else None
     if given is None and not taken and told and not report.events and known >= report.seq:
-        return _visited(tx, device_id, signed=signed)
+        return replace(_visited(tx, device_id, signed=signed), rollouts=rollouts)
     answer = Answer(orders=given, known=known, receipts=taken, tell=not told)
-    return _visited(tx, device_id, answer, signed)
+    return replace(_visited(tx, device_id, answer, signed), rollouts=rollouts)
 
 
 def _visited(tx: Tx, device_id: DeviceId, answer: Answer | None = None, signed: Signed | None = None) -> Visited:
@@ -146,8 +164,9 @@ def _observing(tx: Tx, ground: Ground, device: Device, report: Report) -> None:
         fleet_actions.observe(tx, ground.act(actor(device)), device.id, observe=report.status.observe)
 
 
-def _receipts(tx: Tx, ground: Ground, device: Device, report: Report) -> tuple[str, ...]:
-    """Take receipts (rule 4); return the payload digests of those that need not come again."""
+def _receipts(tx: Tx, ground: Ground, device: Device, report: Report) -> tuple[tuple[str, ...], list[End]]:
+    """Take receipts (rule 4); return the payload digests of those that need not come again, and what new ones say."""
+    ends: list[End] = []
     sealed = {digests.sha256_hex(each.payload): each for each in report.receipts}
     known = fleet_queries.known_receipts(tx, device.id, sealed) if sealed else set()
     for digest in sorted(sealed.keys() - known):
@@ -158,7 +177,27 @@ def _receipts(tx: Tx, ground: Ground, device: Device, report: Report) -> tuple[s
         else:
             kept = _kept(ground, device, digest, said, sealed[digest])
             fleet_actions.receive(tx, ground.act(actor(device)), kept)
-    return tuple(sorted(sealed))
+            ends.append(End(kept.attempt, kept.outcome, kept.code, kept.reason))
+    return tuple(sorted(sealed)), ends
+
+
+def _hanging(report: Report) -> list[End]:
+    status = report.status
+    if status is None or status.state is not State.DEGRADED:
+        return []
+    return [End(status.attempt, status.state, status.code, status.reason)]
+
+
+def _ended(tx: Tx, ground: Ground, device: Device, ends: Sequence[End]) -> tuple[str, ...]:
+    """Note in their rollouts how attempts ended (rule 6); return those in which that was news."""
+    changed = set[str]()
+    assigned = fleet_queries.assignment(tx, device.id) if ends else None
+    for end in ends:
+        outcome = Outcome(end.outcome.value)
+        changed.add(rollout_writes.ended(tx, device.id, end.attempt, outcome, end.code, end.reason, ground.now))
+        if assigned is not None and assigned.attempt == end.attempt and outcome is not Outcome.COMMITTED:
+            fleet_writes.unassign(tx, device.id)
+    return tuple(sorted(changed - {""}))
 
 
 def _verified(device: Device, sealed: Envelope) -> receipt.Receipt:
@@ -174,6 +213,8 @@ def _verified(device: Device, sealed: Envelope) -> receipt.Receipt:
         raise ForbiddenError(
             "receipt.device", f"The receipt speaks of device {said.device}.", "A device speaks for itself only."
         )
+    if said.outcome.value not in set(Outcome):
+        raise InvalidError("receipt.form", f"{said.outcome.value!r} is no end of an attempt.", "Make the receipt anew.")
     return said
 
 

@@ -47,6 +47,7 @@ REVISION = "fleet.revision"
 COUNTER = "orders.counter"
 EPOCH_NUMBER = "orders.epoch"
 FIRST_EPOCH = 1
+SILENCE = timedelta(minutes=10)  # at least, before a rollout goes on without a device
 TAIL = 4  # characters of an id that tell it apart well enough to look for it
 
 Predicate = sa.ColumnElement[bool]
@@ -143,6 +144,21 @@ def by_scope(tx: Tx, seen: Visibility, now: datetime) -> list[Tally]:
     alike = rows.subquery()  # to group by what was computed, not to compute it again
     counted = sa.select(*alike.c, sa.func.count().label("number")).group_by(*alike.c)
     return [Tally(row.scope, Condition(row.condition), Liveness(row.liveness), row.number) for row in tx.all(counted)]
+
+
+def unheard(now: datetime, since: datetime) -> Predicate:
+    """Return the predicate on devices that are shut out, or not heard for 3 intervals and `SILENCE` at least.
+
+    Nobody can be heard while the plane is off: silence is counted from `since` at the earliest, when it came up.
+    """
+    seen = sa.func.coalesce(sa.type_coerce(_devices.seen_at, sa.BigInteger), 0)
+    at, began = ((moment - EPOCH) // timedelta(milliseconds=1) for moment in (now, since))
+    silence = silences.OFFLINE_AFTER * sa.cast(_devices.interval, sa.BigInteger)
+    least = SILENCE // timedelta(milliseconds=1)
+    shut_out = _devices.trust.not_in([each.value for each in LET_IN])
+    if at - began <= least:
+        return shut_out
+    return sa.or_(shut_out, sa.and_(at - seen > silence, at - seen > least, silence < at - began))
 
 
 def names_like(tx: Tx, scope: str, name: str, besides: str = "") -> set[str]:

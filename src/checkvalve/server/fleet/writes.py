@@ -22,6 +22,7 @@ from checkvalve.server.fleet.model import Assignment, Changes, Device, Invite, K
 SLICE = 500  # rows that one statement names at most
 
 _ADD_LINE = sa.insert(device_events)
+_ASSIGN = sa.insert(assignments)
 
 
 # Invites
@@ -138,6 +139,22 @@ def assign(tx: Tx, assignment: Assignment) -> None:
     if tx.run(sa.update(assignments).where(assignments.c.device == assignment.device).values(**values)) == 0:
         tx.run(sa.insert(assignments).values(**values))
     _changed(tx)
+
+
+def assign_all(tx: Tx, wanted: Sequence[Assignment]) -> None:
+    """Let many devices run what is said of each, in the place of what they were to run."""
+    unassign_all(tx, [assignment.device for assignment in wanted])
+    tx.run_all(_ASSIGN, [{name: getattr(each, name) for name in Assignment.__slots__} for each in wanted])
+    if wanted:
+        _changed(tx)
+
+
+def unassign_all(tx: Tx, device_ids: Sequence[DeviceId]) -> int:
+    """Let many devices stay at what they run; return how many were to run something."""
+    done = sum(tx.run(sa.delete(assignments).where(assignments.c.device.in_(part))) for part in _slices(device_ids))
+    if done:
+        _changed(tx)
+    return done
 
 
 def unassign(tx: Tx, device_id: DeviceId) -> bool:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A rollout says which release goes to which devices, under whose approval: it is drafted, proposed, approved, started.
+"""A rollout says which release goes to which devices, when, and under whose approval (docs/walks/rollout.md).
 
-Starting one here reaches no device: this room keeps what was intended, who approved it and when it began. There are no
-waves, no orders and no receipts in it. Its release is one that people signed, and that may still be taken.
+It is drafted, proposed, approved and started; then it goes wave by wave, judged by what its devices signed. Devices
+find what they are to run in the room `fleet`; what they told of it comes from the exchange.
 """

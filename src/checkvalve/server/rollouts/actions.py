@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drafting, proposing, starting and cancelling. The face has judged the right to do so, in the same transaction."""
+"""Drafting, proposing, starting, pausing, resuming, undoing, cancelling; what the judge decides (walk rollout).
 
-from collections.abc import Sequence
+The face has judged the right to do so, in the same transaction; the judge's decisions are the plane's own acts.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from checkvalve.canonical import Json
 from checkvalve.errors import ConflictError, ForbiddenError, StaleError
-from checkvalve.ids import ApprovalId, PersonId, RolloutId
+from checkvalve.ids import ApprovalId, AttemptId, PersonId, RolloutId
+from checkvalve.protocol import workload
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.approvals import count
 from checkvalve.server.approvals import queries as approval_queries
@@ -18,11 +22,28 @@ from checkvalve.server.audit import writes as audit_writes
 from checkvalve.server.audit.compose import rfc3339
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
+from checkvalve.server.fleet import writes as fleet_writes
+from checkvalve.server.fleet.model import Assignment, Device, Trust
+from checkvalve.server.rollouts import back, moves, queries, writes
 from checkvalve.server.rollouts import intent as intents
-from checkvalve.server.rollouts import queries, writes
 from checkvalve.server.rollouts import start as starts
-from checkvalve.server.rollouts.model import Go, Intent, No, Rollout, State
+from checkvalve.server.rollouts.model import (
+    Done,
+    Go,
+    GoOn,
+    Intent,
+    Member,
+    No,
+    Outcome,
+    Plan,
+    Rollout,
+    Seat,
+    State,
+    Verdict,
+)
+from checkvalve.server.rollouts.moves import Move
 from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.supply.model import Release
 
 APPROVAL_LASTS = timedelta(days=7)
 
@@ -66,7 +87,9 @@ def propose(tx: Tx, act: Act, rollout_id: RolloutId, approval_id: ApprovalId) ->
     approval = _asked(rollout, act, approval_id)
     if approval is not None:
         approval_writes.open_(tx, approval)
-    after = _moved(tx, rollout, act, State.PROPOSED, approval.id if approval else None)
+    asked = approval.id if approval else None
+    after = replace(rollout, state=State.PROPOSED, changed_at=act.at, approval=asked)
+    writes.move(tx, rollout, after)
     facts: dict[str, Json] = {
         **_changed(rollout, after),
         "approval": approval.id if approval else None,
@@ -77,45 +100,214 @@ def propose(tx: Tx, act: Act, rollout_id: RolloutId, approval_id: ApprovalId) ->
     return after
 
 
-def start(tx: Tx, act: Act, rollout_id: RolloutId) -> Rollout:
-    """Start a rollout and spend its approval, judged anew here, each voter's right included.
+def start(tx: Tx, act: Act, rollout_id: RolloutId, new_id: Callable[[], str]) -> Rollout:
+    """Start a rollout: fix who goes when, open the first wave, and spend its approval, judged anew here.
 
-    Raises `NotFoundError` (`rollout.not_found`), `ConflictError` with the code of `start.judge`, `StaleError`
-    (`rollout.changed`) if the approval was given for something else.
+    Each device gets an attempt, with an id of `new_id`. Raises `NotFoundError` (`rollout.not_found`), `ConflictError`
+    with the code of `start.judge` or `taking.obstacle`, `StaleError` (`rollout.changed`) if the approval was given for
+    something else, `InvalidError` (`selector.*`).
     """
     rollout = queries.rollout(tx, rollout_id)
-    match starts.judge(rollout, queries.standing(tx, rollout, act.at), queries.obstacle(tx, rollout)):
-        case Go(by):
-            _spend(tx, rollout, act)
-        case No(code, sentence, remedy):
-            raise ConflictError(code, sentence, remedy)
-        case never:
-            assert_never(never)
-    after = _moved(tx, rollout, act, State.STARTED, rollout.approval)
-    facts = {**_changed(rollout, after), "approval": rollout.approval, "approved_by": _plain(by)}
+    by = _go(starts.judge(rollout, queries.standing(tx, rollout, act.at), queries.obstacle(tx, rollout)))
+    planned = queries.planned(tx, rollout, act.at)
+    _clear(queries.in_the_way(tx, rollout, planned))
+    _spend(tx, rollout, act)
+    release = supply_queries.named(tx, rollout.scope, rollout.wanted.release)
+    waves = [[(device, release) for device in wave] for wave in planned.waves]
+    after = replace(rollout, state=State.STARTED, changed_at=act.at, started_at=act.at, wave=0, waves=len(waves))
+    writes.move(tx, rollout, after)
+    _seat(tx, after, waves, new_id)
+    facts: dict[str, Json] = {
+        **_changed(rollout, after),
+        "approval": rollout.approval,
+        "approved_by": list(by),
+        "devices": planned.count,
+        "waves": [len(wave) for wave in planned.waves],
+    }
     audit_writes.record(tx, act, "rollout.start", f"rollout:{rollout_id}", rollout.scope, facts)
     return after
 
 
-def cancel(tx: Tx, act: Act, rollout_id: RolloutId) -> Rollout:
-    """End a rollout that has not started, and withdraw its request for approval while that is open.
+def go_on(tx: Tx, act: Act, rollout_id: RolloutId, ruling: GoOn) -> Rollout:
+    """Open the wave that the judge says; raises `ConflictError` (`rollout.moved`) if it is not the next any more."""
+    rollout = queries.rollout(tx, rollout_id)
+    if rollout.state is not State.STARTED or ruling.wave != rollout.wave + 1:
+        raise _elsewhere()
+    after = replace(rollout, wave=ruling.wave, changed_at=act.at)
+    writes.move(tx, rollout, after)
+    seats = queries.seats(tx, rollout.id, wave=ruling.wave, limit=None)
+    _order(tx, seats, act.at)
+    facts: dict[str, Json] = {**_said(rollout), "devices": len(seats), "reason": ruling.reason, "wave": ruling.wave}
+    audit_writes.record(tx, act, "rollout.wave", f"rollout:{rollout_id}", rollout.scope, facts)
+    return after
 
-    Raises `NotFoundError` (`rollout.not_found`), `ConflictError` (`rollout.started`, `rollout.cancelled`).
+
+def pause(tx: Tx, act: Act, rollout_id: RolloutId, code: str, reason: str) -> Rollout:
+    """Let no device begin any more; those that have begun bring it to its end. `code` is empty where a person pauses.
+
+    Raises `NotFoundError` (`rollout.not_found`), `ConflictError` with a code of `moves.judge`, `InvalidError`
+    (`rollout.reason`).
     """
     rollout = queries.rollout(tx, rollout_id)
-    _may_cancel(rollout)
+    _clear(moves.judge(rollout, Move.PAUSE))
+    said = reason if code else moves.by_person(act.actor, reason)
+    state, code = State.PAUSED, code or moves.BY_PERSON
+    after = replace(rollout, state=state, changed_at=act.at, code=code, reason=said)
+    writes.move(tx, rollout, after)
+    held = _hold_back(tx, rollout)
+    facts: dict[str, Json] = {**_changed(rollout, after), "code": code, "held_back": held, "reason": said}
+    audit_writes.record(tx, act, "rollout.pause", f"rollout:{rollout_id}", rollout.scope, facts)
+    return after
+
+
+def resume(tx: Tx, act: Act, rollout_id: RolloutId, reason: str) -> Rollout:
+    """Go on where it was paused; where the judge paused it, those that failed stay behind and count no more.
+
+    Where a person paused it, the judge has yet to look at those that failed. Raises as `pause` does.
+    """
+    rollout = queries.rollout(tx, rollout_id)
+    _clear(moves.judge(rollout, Move.RESUME))
+    after = replace(rollout, state=State.STARTED, changed_at=act.at, code="", reason="")
+    writes.move(tx, rollout, after)
+    left = writes.leave(tx, rollout.id) if rollout.code != moves.BY_PERSON else 0
+    # Those that have begun too: they may have done so while it was paused, and fetch what they are ordered.
+    seats = queries.seats(tx, rollout.id, outcomes=[Outcome.OPEN], limit=None)
+    _order(tx, [seat for seat in seats if seat.member.wave <= rollout.wave], act.at)
+    facts: dict[str, Json] = {**_changed(rollout, after), "left_behind": left, "reason": moves.reason(reason)}
+    audit_writes.record(tx, act, "rollout.resume", f"rollout:{rollout_id}", rollout.scope, facts)
+    return after
+
+
+def finish(tx: Tx, act: Act, rollout_id: RolloutId, ruling: Done) -> Rollout:
+    """End a rollout of which every device has ended; raises `ConflictError` (`rollout.moved`) if it left that state."""
+    rollout = queries.rollout(tx, rollout_id)
+    if rollout.state is not State.STARTED:
+        raise _elsewhere()
+    after = replace(rollout, state=State.DONE, changed_at=act.at, ended_at=act.at, reason=ruling.reason)
+    writes.move(tx, rollout, after)
+    facts: dict[str, Json] = {**_changed(rollout, after), "reason": ruling.reason}
+    audit_writes.record(tx, act, "rollout.finish", f"rollout:{rollout_id}", rollout.scope, facts)
+    return after
+
+
+def undo(
+    tx: Tx, act: Act, rollout_id: RolloutId, undo_id: RolloutId, new_id: Callable[[], str], reason: str
+) -> Rollout:
+    """End a rollout and send its devices back to what they ran before: that is a rollout itself, and is returned.
+
+    It goes to all at once, under no approval: what it brings back ran there, and was signed. Raises as `pause` does,
+    and `ConflictError` (`rollout.nothing_back`, `rollout.devices_busy`).
+    """
+    rollout = queries.rollout(tx, rollout_id)
+    _clear(moves.judge(rollout, Move.UNDO))
+    plan = queries.way_back(tx, rollout)
+    _clear(back.obstacle(plan, queries.taken_besides(tx, rollout, plan)))
+    said = moves.by_person(act.actor, reason)
+    undone = replace(rollout, state=State.UNDONE, changed_at=act.at, ended_at=act.at, code="", reason=said)
+    after = _undoing(rollout, act, undo_id, said, State.STARTED if plan.going else State.DONE)
+    _hold_back(tx, rollout)
+    writes.move(tx, rollout, undone)
+    writes.add(tx, after)
+    writes.undone(tx, rollout.id, undo_id)
+    _seat(tx, after, [[(seat.device, release) for seat, release in plan.going]], new_id)
+    facts: dict[str, Json] = {
+        **_changed(rollout, undone),
+        "back": len(plan.going),
+        "reason": said,
+        "staying": [one.device.id for one in plan.staying],
+        "undo": undo_id,
+        "untouched": len(plan.untouched),
+    }
+    audit_writes.record(tx, act, "rollout.undo", f"rollout:{rollout_id}", rollout.scope, facts)
+    return after
+
+
+def cancel(tx: Tx, act: Act, rollout_id: RolloutId) -> Rollout:
+    """End a rollout where it stands, and withdraw its request for approval while that is open.
+
+    Its devices stay as they are; those that have begun bring it to its end. Raises `NotFoundError`
+    (`rollout.not_found`), `ConflictError` with a code of `moves.judge`.
+    """
+    rollout = queries.rollout(tx, rollout_id)
+    _clear(moves.judge(rollout, Move.CANCEL))
     standing = queries.standing(tx, rollout, act.at)
     withdrawn = rollout.approval if standing is not None and count.is_open(standing) else None
     if withdrawn is not None:
         approval_writes.withdraw(tx, withdrawn, act.at)
-    after = _moved(tx, rollout, act, State.CANCELLED, rollout.approval)
+    after = replace(rollout, state=State.CANCELLED, changed_at=act.at, ended_at=act.at, code="", reason="")
+    writes.move(tx, rollout, after)
+    held = _hold_back(tx, rollout)
     facts: dict[str, Json] = {
         **_changed(rollout, after),
         "approval": rollout.approval,
+        "held_back": held,
         "withdrawn": withdrawn is not None,
     }
     audit_writes.record(tx, act, "rollout.cancel", f"rollout:{rollout_id}", rollout.scope, facts)
     return after
+
+
+def _seat(
+    tx: Tx, rollout: Rollout, waves: Sequence[Sequence[tuple[Device, Release]]], new_id: Callable[[], str]
+) -> None:
+    """Keep who goes when, and order the first wave."""
+    members = [
+        Member(
+            rollout=rollout.id,
+            device=device.id,
+            wave=number,
+            attempt=AttemptId(new_id()),
+            release=release.id,
+            target=workload.target(release.scope, release.name, release.digest),
+            before=device.active,
+        )
+        for number, wave in enumerate(waves)
+        for device, release in wave
+    ]
+    writes.add_members(tx, members)
+    first = [_ordered(member, rollout.changed_at) for member in members if member.wave == 0]
+    fleet_writes.assign_all(tx, first)
+
+
+def _order(tx: Tx, seats: Sequence[Seat], at: datetime) -> None:
+    """Let devices have their orders; those retired since are assigned to nothing."""
+    there = [seat for seat in seats if seat.device.trust is not Trust.RETIRED]
+    fleet_writes.assign_all(tx, [_ordered(seat.member, at) for seat in there])
+
+
+def _ordered(member: Member, at: datetime) -> Assignment:
+    by = f"rollout:{member.rollout}"
+    return Assignment(member.device, member.attempt, member.release, member.target, by, at)
+
+
+def _unbegun(tx: Tx, rollout: Rollout) -> list[Seat]:
+    seats = queries.seats(tx, rollout.id, outcomes=[Outcome.OPEN], limit=None)
+    return [seat for seat in seats if not back.begun(seat)]
+
+
+def _hold_back(tx: Tx, rollout: Rollout) -> int:
+    """Take the orders back from those that have not begun; return how many had some."""
+    return fleet_writes.unassign_all(tx, [seat.device.id for seat in _unbegun(tx, rollout)])
+
+
+def _undoing(rollout: Rollout, act: Act, undo_id: RolloutId, reason: str, state: State) -> Rollout:
+    intent = replace(rollout.wanted, approvals=0, note=reason, plan=Plan(canary=0, step=0))
+    return Rollout(
+        id=undo_id,
+        scope=rollout.scope,
+        name=f"Undo of {rollout.name}"[: intents.LONGEST_NAME],
+        intent=intents.compose(intent),
+        state=state,
+        approval=None,
+        made_by=PersonId(act.actor.id),
+        made_at=act.at,
+        changed_at=act.at,
+        started_at=act.at,
+        ended_at=None if state is State.STARTED else act.at,
+        wave=0 if state is State.STARTED else -1,
+        waves=int(state is State.STARTED),
+        undoes=rollout.id,
+    )
 
 
 def _person(tx: Tx, act: Act) -> PersonId:
@@ -134,18 +326,29 @@ def _may_propose(rollout: Rollout, person: PersonId) -> None:
         )
 
 
-def _may_cancel(rollout: Rollout) -> None:
-    match rollout.state:
-        case State.DRAFT | State.PROPOSED:
-            return
-        case State.STARTED:
-            raise ConflictError(
-                "rollout.started", "The rollout has started; it cannot be cancelled.", "Only what has not started is."
-            )
-        case State.CANCELLED:
-            raise ConflictError("rollout.cancelled", "The rollout was cancelled already.", "Nothing is left to do.")
-        case _:
-            assert_never(rollout.state)
+def _go(verdict: Verdict) -> tuple[PersonId, ...]:
+    match verdict:
+        case Go(by):
+            return by
+        case No():
+            raise _refused(verdict)
+        case never:
+            assert_never(never)
+
+
+def _clear(obstacle: No | ConflictError | None) -> None:
+    if isinstance(obstacle, ConflictError):
+        raise obstacle
+    if obstacle is not None:
+        raise _refused(obstacle)
+
+
+def _refused(no: No) -> ConflictError:
+    return ConflictError(no.code, no.sentence, no.remedy)
+
+
+def _elsewhere() -> ConflictError:
+    return ConflictError("rollout.moved", "Somebody else changed the rollout just now.", "Look at it again.")
 
 
 def _asked(rollout: Rollout, act: Act, approval_id: ApprovalId) -> Approval | None:
@@ -178,11 +381,6 @@ def _spend(tx: Tx, rollout: Rollout, act: Act) -> None:
     approval_writes.use(tx, approval, act.at)
 
 
-def _moved(tx: Tx, rollout: Rollout, act: Act, state: State, approval: ApprovalId | None) -> Rollout:
-    writes.move(tx, rollout, state, act.at, approval)
-    return replace(rollout, state=state, changed_at=act.at, approval=approval)
-
-
 def _changed(before: Rollout, after: Rollout) -> dict[str, Json]:
     return {**_said(after), "after": {"state": after.state.value}, "before": {"state": before.state.value}}
 
@@ -196,7 +394,3 @@ def _said(rollout: Rollout) -> dict[str, Json]:
         "release": intent.release,
         "selector": intent.selector,
     }
-
-
-def _plain(people: Sequence[PersonId]) -> list[Json]:
-    return list(people)

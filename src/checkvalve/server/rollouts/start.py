@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""May this rollout start now?
+"""May this rollout start now (walk rollout, 4)?
 
 Rules: 1. only a proposed one starts, and once; 2. it starts without an approval only if its intent asks for none; 3. an
 approval counts as it stands now, and by as many people as the intent asks for; 4. its release may still be taken: what
-was withdrawn since, or fell below its floor, goes nowhere.
+was withdrawn since, or fell below its floor, goes nowhere; 5. somebody is to take it: see `taking.obstacle`.
 """
 
 from typing import assert_never
@@ -20,17 +20,20 @@ def judge(rollout: Rollout, standing: Standing | None, obstacle: No | None = Non
 
     `standing` is None where no approval was opened; `obstacle` is why its release cannot be taken, None if it can.
     """
-    match rollout.state:  # rule 1
-        case State.DRAFT:
-            return No("rollout.not_proposed", "The rollout is still a draft.", "Propose it, then have it approved.")
-        case State.STARTED:
-            return No("rollout.started", "The rollout has started already.", "Nothing is left to do.")
+    if rollout.state is State.DRAFT:
+        return No("rollout.not_proposed", "The rollout is still a draft.", "Propose it, then have it approved.")
+    return over(rollout) or obstacle or _by_approval(rollout.wanted.approvals, standing)
+
+
+def over(rollout: Rollout) -> No | None:
+    """Return why there is nothing left to start (rule 1); None while there is."""
+    match rollout.state:
+        case State.DRAFT | State.PROPOSED:
+            return None
+        case State.STARTED | State.PAUSED | State.DONE | State.UNDONE:
+            return No("rollout.started", "The rollout was started already.", "Look how far it is.")
         case State.CANCELLED:
             return No("rollout.cancelled", "The rollout was cancelled.", "Draft it anew.")
-        case State.PROPOSED if obstacle is not None:  # rule 4
-            return obstacle
-        case State.PROPOSED:
-            return _by_approval(rollout.wanted.approvals, standing)
         case _:
             assert_never(rollout.state)
 

@@ -6,7 +6,7 @@ wait here for its answer, and is woken by orders, by a change of trust and by th
 one visit, one transaction; a device makes one at a time, and not more than a pace allows; 4. whether the device is let
 in is asked again after every wait; 5. a report that was held is no word of now: it may bring orders, and accuses
 nobody; 6. a body is bounded while it comes, and so are the bodies of one device; 7. who hangs up waits no more: orders
-that are given to a connection that is gone are lost, and come again a minute later only.
+that are given to a connection that is gone are lost, and come again some seconds later (`due`), also to one who waits.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from checkvalve.server.web.presence import READING, Presence, Slot
 from checkvalve.server.web.stamp import Stamp
 
 PATH = "/v1/exchange"
+SHORTEST = 0.1  # seconds that a report is held, if it is held
 _JSON = (b"content-type", b"application/json")
 _NEXT = exchange.NEXT.encode()
 _END: dict[str, Any] = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -95,7 +96,8 @@ class Exchange:
             if left <= 0 or self._presence.closed:
                 break
             call.held = True
-            if not await self._held(slot, left, receive):
+            again = due.again(call.report, slot.standing, slot.offer, clock.monotonic())
+            if not await self._held(slot, min(left, max(again, SHORTEST)), receive):
                 # Another poll of this device took its place: where both are alive, the device was copied.
                 await self._nothing(send, (_NEXT, str(slot.standing.interval).encode()))
                 return
@@ -136,6 +138,8 @@ class Exchange:
             )
             slot = self._presence.learn(visited.standing, visited.revision)
             slot.offer = _offer(slot.offer, visited)
+        if visited.rollouts:
+            self._plane.rolling.poke()
         peers.admit(call.peer, slot.standing, now)
         return None if visited.answer is None else _write(visited.answer)
 
@@ -173,8 +177,13 @@ def _offer(before: Offer | None, visited: Visited) -> Offer | None:
         return before
     gave = answer is not None and answer.orders is not None
     same = before is not None and before.attempt == signed.attempt
-    given_at = clock.monotonic() if gave else before.given_at if before is not None and same else float("-inf")
-    return Offer(signed.attempt, (signed.epoch, signed.counter), signed.ends_at, given_at)
+    number = (signed.epoch, signed.counter)
+    if gave:
+        times = before.times + 1 if before is not None and same else 1
+        return Offer(signed.attempt, number, signed.ends_at, clock.monotonic(), times)
+    if before is not None and same:
+        return Offer(signed.attempt, number, signed.ends_at, before.given_at, before.times)
+    return Offer(signed.attempt, number, signed.ends_at, float("-inf"), 0)
 
 
 async def _body(receive: Receive) -> bytes:

@@ -16,7 +16,9 @@ from checkvalve.server.db.database import Database
 from checkvalve.server.keys import Authority, OrdersKey
 from checkvalve.server.web.attempts import Attempts
 from checkvalve.server.web.imports import Imports
+from checkvalve.server.web.live import Live
 from checkvalve.server.web.presence import Presence
+from checkvalve.server.web.rolling import Rolling
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -46,6 +48,8 @@ class Plane:
     attempts: Attempts = field(default_factory=Attempts)
     imports: Imports = field(default_factory=Imports)
     presence: Presence = field(default_factory=Presence)
+    rolling: Rolling = field(default_factory=Rolling)
+    live: Live = field(default_factory=Live)
 
     @property
     def hosts(self) -> frozenset[str]:
