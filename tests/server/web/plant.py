@@ -184,6 +184,16 @@ class Plant:
         self.db.write_now("propose", rollout_actions.propose, self.act(actor), made, asked)
         return made, asked if approvals else ""
 
+    def start(self, rollout: str) -> str:
+        """Start a rollout that was proposed; return its id."""
+        self.db.write_now("start", rollout_actions.start, self.act(), RolloutId(rollout), self.new_id)
+        return rollout
+
+    def pause(self, rollout: str, code: str = "", reason: str = "") -> str:
+        """Pause a rollout: as the judge does, if there is a code; return its id."""
+        self.db.write_now("pause", rollout_actions.pause, self.act(), RolloutId(rollout), code, reason)
+        return rollout
+
     def entries(self, limit: int = 5) -> list[Entry]:
         """Return the newest entries, newest first."""
         everywhere = access_queries.entries_within(Visibility((ROOT,)))

@@ -71,7 +71,19 @@ def _drafted(cell: Cell) -> None:
 
 
 def _ready(cell: Cell) -> None:
-    cell.ident = cell.plant.rollout(cell.scope, cell.plant.person(cell.scope), 0, proposed=True)[0]
+    site = gear.site(cell.plant, cell.scope)  # of its own: no other rollout is at work on its device
+    gear.device(cell.plant, site)
+    cell.ident, cell.body = cell.plant.rollout(site, cell.plant.person(cell.scope), 0, proposed=True)[0], {}
+
+
+def _started(cell: Cell) -> None:
+    _ready(cell)
+    cell.plant.start(cell.ident)
+
+
+def _paused(cell: Cell) -> None:
+    _started(cell)
+    cell.plant.pause(cell.ident)
 
 
 def _approval(cell: Cell) -> None:
@@ -258,8 +270,15 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ),
     ("GET", "/api/v1/rollouts/{rollout_id}"): _drafted,
     ("POST", "/api/v1/rollouts/{rollout_id}/cancel"): _drafted,
+    ("GET", "/api/v1/rollouts/{rollout_id}/devices"): _drafted,
+    ("POST", "/api/v1/rollouts/{rollout_id}/pause"): _started,
+    ("GET", "/api/v1/rollouts/{rollout_id}/plan"): _drafted,
+    ("GET", "/api/v1/rollouts/{rollout_id}/progress"): _drafted,
     ("POST", "/api/v1/rollouts/{rollout_id}/propose"): _drafted,
+    ("POST", "/api/v1/rollouts/{rollout_id}/resume"): _paused,
     ("POST", "/api/v1/rollouts/{rollout_id}/start"): _ready,
+    ("GET", "/api/v1/rollouts/{rollout_id}/undo"): _drafted,
+    ("POST", "/api/v1/rollouts/{rollout_id}/undo"): _started,
     ("GET", "/api/v1/scopes"): _scope,
     ("POST", "/api/v1/scopes"): _sending(
         lambda cell: {"parent": cell.scope, "kind": "site", "name": f"site {cell.plant.numbers()}"}

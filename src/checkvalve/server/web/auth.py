@@ -5,7 +5,7 @@ Rules: 1. every route declares `opt={"permission": …}`: a permission (judged b
 `SIGNED_IN`, `IN_PERSON` (a session: a token may not make tokens that reach further than itself) or `PUBLIC`; a route
 without a declaration keeps the application from starting; 2. a request that shows both a token and a cookie is judged
 by its token; 3. a change by cookie names the session's CSRF token and comes from one of the plane's own pages (ASVS
-3.5.1).
+3.5.1); 4. a route with `opt={"watches": True}` is asked by pages, not by people: it keeps no session alive.
 """
 
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
     needed = declared(handler)
     if needed is PUBLIC:
         return
-    caller = await identify(connection)
+    caller = await identify(connection, watches=bool(handler.opt.get("watches")))
     if caller is None:
         raise UnauthenticatedError("session.none", "Nobody is signed in.", "Sign in, or send an API token.")
     if needed is IN_PERSON and caller.session is None:
@@ -107,8 +107,8 @@ async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
     cast("dict[str, Any]", connection.scope)[CALLER] = caller
 
 
-async def identify(connection: Connection) -> Caller | None:
-    """Return who calls, None if nothing was shown.
+async def identify(connection: Connection, *, watches: bool = False) -> Caller | None:
+    """Return who calls, None if nothing was shown. A page that `watches` by itself is no sign of its person.
 
     Raises `UnauthenticatedError` (`token.refused`, `session.ended`) for what does not hold, or not any more.
     """
@@ -120,7 +120,7 @@ async def identify(connection: Connection) -> Caller | None:
             raise _token_refused("What was sent is not an API token, or not a whole one.")
         return await _by_token(here, secret.strip())
     secret = connection.cookies.get(COOKIE, "")
-    return await _by_session(here, secret) if secret else None
+    return await _by_session(here, secret, watches=watches) if secret else None
 
 
 def from_own_page(connection: Connection) -> None:
@@ -167,7 +167,7 @@ def cookie(secret: str) -> Cookie:
     )
 
 
-async def _by_session(here: Plane, secret: str) -> Caller:
+async def _by_session(here: Plane, secret: str, *, watches: bool) -> Caller:
     found = await here.db.read("session", _session, secrets_of.digest(secret))
     now = here.now()
     if found is None or found[1].disabled_at is not None:
@@ -176,7 +176,7 @@ async def _by_session(here: Plane, secret: str) -> Caller:
     standing = sessions_judge.judge(session, now)
     if isinstance(standing, Ended):
         raise UnauthenticatedError("session.ended", standing.reason, "Sign in again.")
-    if sessions_judge.worth_noting(session, now):
+    if not watches and sessions_judge.worth_noting(session, now):
         await here.db.write("session.seen", identity_writes.seen, session.id, now)
     return Caller(person, session=session, csrf=secrets_of.csrf_token(secret))
 

@@ -85,6 +85,12 @@ class Call:
             await self._record(error, action, subject, where[0])
             raise
 
+    def also(self, tx: Tx, permission: Permission, path: str) -> None:
+        """Judge one right more within a change, which it needs by how the thing stands. Raises `ForbiddenError`."""
+        decision = decide.decide(self.principal(tx), permission, path, self.plane.now(), self._context())
+        if not decision.allow:
+            raise denied(decision.reasons)
+
     async def ask(self, name: str, question: Callable[[Tx, Visibility], T], *, scope: str = ROOT) -> T:
         """Read what the route's permission lets this caller see, of that only what lies in `scope`.
 

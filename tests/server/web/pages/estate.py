@@ -7,7 +7,7 @@ What happened before now happened some minutes or hours ago, so that pages have 
 import asyncio
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,8 +15,10 @@ from pathlib import Path
 
 from checkvalve import clock, ids
 from checkvalve.crypto import certificates, passwords
+from checkvalve.crypto import keys as keys_of
 from checkvalve.errors import ConflictError
 from checkvalve.ids import ApprovalId, BindingId, EntryId, PersonId, RolloutId, ScopeId
+from checkvalve.protocol.enrol import LinkClass
 from checkvalve.server import keys
 from checkvalve.server.access import actions as access_actions
 from checkvalve.server.access import writes as access_writes
@@ -29,21 +31,24 @@ from checkvalve.server.audit.model import PLANE, Act, Actor
 from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db import migrate
 from checkvalve.server.db.database import Database, Tx
+from checkvalve.server.fleet.model import Device
 from checkvalve.server.identity import actions as identity_actions
 from checkvalve.server.identity.model import Person
 from checkvalve.server.rollouts import actions as rollout_actions
 from checkvalve.server.rollouts import queries as rollout_queries
-from checkvalve.server.rollouts.model import Intent
-from checkvalve.server.web import listeners, pages, tls
+from checkvalve.server.rollouts import writes as rollout_writes
+from checkvalve.server.rollouts.model import Done, Intent, Outcome
+from checkvalve.server.web import listeners, pages, rolling, tls
 from checkvalve.server.web.listeners import Listener
 from checkvalve.server.web.plane import Plane
-from tests.parts import stock
+from tests.parts import fleet, stock
 
 PASSWORD = "nine copper kettles whistle"
 STORED = passwords.store(PASSWORD, bytes(16), 1)
 NAMES = ("localhost", "127.0.0.1")
-EDGE = "edge-base-5.2@sha256:8f31c09a2b7e4d6f90b1a3c5e7f9012b4d6e8f0a1c3e5d7f9b0a2c4e6d8f1a3b"
-SCADA = "scada-view-3.0.4@sha256:41d7e2f09c8b6a5d3e1f0c2b4a69788756453423120fedcba987654321abcdef"
+OLD_EDGE = "edge-base@sha256:1c5e70a94d2b38f6e0a7c1d3b5f7921e4d6c8f0b2a4e6d8f0c1b3a5d7e9f1c2b"
+EDGE = "edge-base@sha256:8f31c09a2b7e4d6f90b1a3c5e7f9012b4d6e8f0a1c3e5d7f9b0a2c4e6d8f1a3b"
+SCADA = "scada-view@sha256:41d7e2f09c8b6a5d3e1f0c2b4a69788756453423120fedcba987654321abcdef"
 
 
 @dataclass
@@ -58,6 +63,7 @@ class Estate:
     places: dict[str, str] = field(default_factory=dict)
     rollouts: dict[str, str] = field(default_factory=dict)
     approvals: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, keys_of.PrivateKey] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -94,7 +100,13 @@ class Estate:
 
         async def run() -> None:
             ready.set()
+            origins = rolling.Origins(self.plane.now, self.plane.new_id)
+            watching = [
+                asyncio.create_task(self.plane.rolling.watch(self.db, origins, self.plane.presence.stir, stop)),
+                asyncio.create_task(self.plane.live.watch(stop)),
+            ]
             await listeners.serve([door], stop, grace=2)
+            await asyncio.gather(*watching)
 
         thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
         thread.start()
@@ -113,13 +125,19 @@ class Estate:
     def build(self) -> "Estate":
         """Make the company: what waits, what was decided, and what was refused."""
         self._ground()
-        for release in (EDGE, SCADA):
-            stock.release(self.db, self.new_id(), release, self.moment(4 * 24 * 60))
         a_day = 24 * 60
+        whole, at = self.places["Norra Water"], self.moment(4 * a_day)
+        stock.release(self.db, self.new_id(), OLD_EDGE, at, version="5.1", scope=whole)
+        stock.release(self.db, self.new_id(), EDGE, at, version="5.2", number=2, scope=whole)
+        stock.release(self.db, self.new_id(), SCADA, at, version="3.0.4", scope=whole)
+        self.stand("scada-01", "Norra Water/Visby", ("line-a",), "")
+        self.stand("intake-01", "Norra Water/Malmö/Intake", ("line-a",), OLD_EDGE)
+        self.stand("valve-01", "Norra Water/Luleå", ("line-a",), OLD_EDGE)
         self.draft("SCADA view 3.0.4", "olof", "Norra Water/Visby", SCADA, ago=3 * a_day)
         self.propose("SCADA view 3.0.4", ago=3 * a_day - 20)
         self.vote("SCADA view 3.0.4", "ada", Choice.APPROVE, "Window agreed with Visby.", ago=2 * a_day)
         self.start("SCADA view 3.0.4", "olof", ago=2 * a_day - 60)
+        self.done("SCADA view 3.0.4", ago=2 * a_day - 75)
         self.draft("Historian fix, line A", "maria", "Norra Water/Örebro", EDGE, ago=a_day)
         self.propose("Historian fix, line A", ago=a_day - 5)
         self.vote("Historian fix, line A", "ada", Choice.REJECT, "No window before the audit.", ago=600)
@@ -190,11 +208,37 @@ class Estate:
 
     def start(self, name: str, login: str, ago: float = 0) -> None:
         made = RolloutId(self.rollouts[name])
-        self.db.write_now("start", rollout_actions.start, self.act(self.actor(login), ago), made)
+        self.db.write_now("start", rollout_actions.start, self.act(self.actor(login), ago), made, self.new_id)
 
     def cancel(self, name: str, login: str, ago: float = 0) -> None:
         made = RolloutId(self.rollouts[name])
         self.db.write_now("cancel", rollout_actions.cancel, self.act(self.actor(login), ago), made)
+
+    def stand(self, name: str, where: str, tags: Sequence[str], active: str) -> Device:
+        """Let a device be at a place, heard just now, and run the release with this name."""
+        scope, runs, at = self.places[where], active.partition("@")[2], self.moment(9 * 24 * 60)
+
+        def put(tx: Tx) -> Device:
+            invite = fleet.invited(tx, self.new_id, scope, at, tags=tags, link=LinkClass.ASYNC)
+            changes = {"active": runs, "seen_at": self.moment(0.1), "offset": 140}
+            key = self.keys[name].public_key()
+            return fleet.joined(tx, self.new_id, invite, at, name=name, key=key, changes=changes)
+
+        self.keys[name] = keys_of.make()
+        return self.db.write_now("join", put)
+
+    def done(self, name: str, ago: float) -> None:
+        """Let a rollout's devices have taken it."""
+        rollout, at = RolloutId(self.rollouts[name]), self.moment(ago)
+
+        def end(tx: Tx) -> None:
+            for seat in rollout_queries.seats(tx, rollout, limit=None):
+                member = seat.member
+                rollout_writes.ended(tx, member.device, member.attempt, Outcome.COMMITTED, "", "", at)
+            act = Act(EntryId(self.new_id(ago)), at, PLANE)
+            rollout_actions.finish(tx, act, rollout, Done("1 device took it."))
+
+        self.db.write_now("done", end)
 
     def moment(self, ago: float) -> datetime:
         """Return the moment `ago` minutes before now."""
@@ -231,7 +275,7 @@ class Estate:
         act = self.act(self.actor(login), ago)
         path = self.places["Norra Water/Malmö"]
         try:
-            self.db.write_now("start", rollout_actions.start, act, RolloutId(self.rollouts[name]))
+            self.db.write_now("start", rollout_actions.start, act, RolloutId(self.rollouts[name]), self.new_id)
         except ConflictError as error:
             subject = f"rollout:{self.rollouts[name]}"
             self.db.write_now("refuse", audit_actions.refuse, act, "rollout.start", subject, path, error)

@@ -109,7 +109,7 @@ class Machines:
 
     def says(self, device: Device, state: State, *, ago: float = 0, **status: Any) -> Status:  # noqa: ANN401
         """Let a device be heard with this status."""
-        attempt = self.estate.new_id(ago) if state is not State.IDLE else ""
+        attempt = status.pop("attempt", "") or (self.estate.new_id(ago) if state is not State.IDLE else "")
         fields: dict[str, Any] = {"agent": "0.3.0", "engine": "docker 27.3.1", "link": device.link.value}
         fields |= {"listeners": HOST, "workloads": WELL if status.get("active") else ()}
         said = Status(state=state, attempt=attempt, **fields | status)
@@ -143,9 +143,19 @@ class Machines:
         ]
         self.estate.db.write_now("lines", fleet_writes.add_lines, device.id, kept)
 
-    def signs(self, device: Device, release: str, outcome: State, reason: str, *, ago: float, logs: str = LOGS) -> Kept:
+    def signs(
+        self,
+        device: Device,
+        release: str,
+        outcome: State,
+        reason: str,
+        *,
+        ago: float,
+        logs: str = LOGS,
+        attempt: str = "",
+    ) -> Kept:
         """Let a device hand in a receipt."""
-        attempt, at = AttemptId(self.estate.new_id(ago)), int(self.estate.moment(ago).timestamp() * 1000)
+        attempt, at = AttemptId(attempt or self.estate.new_id(ago)), int(self.estate.moment(ago).timestamp() * 1000)
         failed = outcome is not State.COMMITTED
         historian = Seen(service="historian", image=HISTORIAN, state="running", health="healthy")
         if failed:

@@ -15,6 +15,7 @@ from checkvalve.server.access.model import ROOT, Visibility
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.queries import EVERYWHERE
+from tests.server.web.pages.changes import PAUSED, RUNNING, Changes
 from tests.server.web.pages.estate import PASSWORD, Estate
 from tests.server.web.pages.machines import Machines
 from tests.server.web.pages.stock import Stock
@@ -25,7 +26,8 @@ KEPT = Path("docs/pictures")
 README = {
     "today-light": ("today", "wide", "light"),
     "approval-dark": ("approval", "wide", "dark"),
-    "rollout-light": ("rollout", "wide", "light"),
+    "rollout-light": ("rollout-live", "wide", "light"),
+    "rollout-paused-dark": ("rollout-paused", "wide", "dark"),
     "audit-dark": ("audit", "wide", "dark"),
     "release-light": ("release", "wide", "light"),
     "fleet-dark": ("fleet", "wide", "dark"),
@@ -33,6 +35,7 @@ README = {
     "today-narrow-dark": ("today", "narrow", "dark"),
     "approval-narrow-light": ("approval", "narrow", "light"),
 }
+ALIKE = frozenset(f"{tag}-{number:02}" for tag in ("station", "press", "well") for number in range(2, 13))
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
@@ -55,6 +58,10 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "rollouts": ("olof", "/rollouts"),
         "rollout": ("olof", f"/rollouts/{estate.rollouts['Edge base 5.2, autumn']}"),
         "rollout-draft": ("olof", f"/rollouts/{estate.rollouts['Chlorine dosing test']}"),
+        "rollout-live": ("olof", f"/rollouts/{estate.rollouts[RUNNING]}"),
+        "rollout-paused": ("olof", f"/rollouts/{estate.rollouts[PAUSED]}"),
+        "rollout-undo": ("olof", f"/rollouts/{estate.rollouts[RUNNING]}/undo"),
+        "rollout-done": ("sven", f"/rollouts/{estate.rollouts['SCADA view 3.0.4']}"),
         "rollout-new": ("olof", "/rollouts/new"),
         "releases": ("maria", "/releases"),
         "release": ("maria", f"/releases/{newest.id}"),
@@ -63,7 +70,8 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "fleet-site": ("ada", f"/fleet?scope={estate.places['Norra Water/Malmö']}"),
         "fleet-none": ("eva", f"/fleet?scope={estate.places['Norra Water/Luleå']}"),
         "fleet-filter": ("olof", "/fleet?text=pump&heard=online&sort=silent"),
-        **{f"device-{name}": ("olof", f"/devices/{device}") for name, device in devices.items()},
+        # Of those that differ; the many of a rollout are alike.
+        **{f"device-{name}": ("olof", f"/devices/{device}") for name, device in devices.items() if name not in ALIKE},
         "device-seen": ("sven", f"/devices/{devices['pump-08']}"),
         "onboarding": ("olof", "/onboarding"),
         "today-operator": ("olof", "/today"),
@@ -88,6 +96,13 @@ def sign_in(page: Page, estate: Estate, login: str) -> None:
     page.wait_for_url("**/today")
 
 
+def snap(page: Page, file: Path) -> None:
+    """Take the picture; of a page that is live, once it is."""
+    if page.locator("#live[sse-connect]").count():
+        page.locator("[data-live]").wait_for(state="visible")
+    page.screenshot(path=file)
+
+
 def take(browser: Browser, estate: Estate, folder: Path, only: list[str]) -> None:
     """Take them all, a person and a size at a time."""
     wanted = {name: where for name, where in addresses(estate).items() if not only or name in only}
@@ -107,7 +122,7 @@ def take(browser: Browser, estate: Estate, folder: Path, only: list[str]) -> Non
                         page.goto(estate.url + path)
                         if name == "entry":
                             page.locator("main tbody a.row").first.click()
-                        page.screenshot(path=folder / f"{name}-{size}-{scheme}.png")
+                        snap(page, folder / f"{name}-{size}-{scheme}.png")
                 context.close()
 
 
@@ -124,7 +139,7 @@ def take_for_the_readme(browser: Browser, estate: Estate, folder: Path) -> None:
         login, path = addresses(estate)[page_name]
         sign_in(page, estate, login)
         page.goto(estate.url + path)
-        page.screenshot(path=folder / f"{name}.png")
+        snap(page, folder / f"{name}.png")
         context.close()
 
 
@@ -133,7 +148,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, Estate(Path(directory)).build().served() as estate:
-        Machines(estate, Stock(estate).trust().few()).few()
+        Changes(Machines(estate, Stock(estate).trust().few()).few()).few()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             if folder == KEPT:

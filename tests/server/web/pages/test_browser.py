@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages in a real browser, over TLS, with the content policy in force."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from checkvalve.protocol.exchange import State
+from checkvalve.server.rollouts.model import Outcome, Plan
 from tests.parts.missing import missing
+from tests.server.web.pages.changes import RUNNING, Changes
 from tests.server.web.pages.estate import EDGE, Estate
-from tests.server.web.pages.machines import Machines
+from tests.server.web.pages.machines import EXITED, Machines
 from tests.server.web.pages.pictures import ARGUMENTS, CHROMIUM, addresses, sign_in
 from tests.server.web.pages.stock import Stock
 
@@ -54,7 +58,7 @@ def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
     """Serve the water company."""
     estate = Estate(tmp_path_factory.mktemp("estate")).build()
     with estate.served():
-        Machines(estate, Stock(estate).trust().few()).few()
+        Changes(Machines(estate, Stock(estate).trust().few()).few()).few()
         yield estate
     estate.close()
 
@@ -92,7 +96,13 @@ def opened(browser: Browser, estate: Estate) -> Iterator[Open]:
     yield open_as
     for context in contexts:
         context.close()
-    allowed = ("the server responded with a status of 4",)  # a refusal is an answer
+    # A refusal is an answer, and so is that nobody is there.
+    allowed = (
+        "the server responded with a status of 4",
+        "ERR_INTERNET_DISCONNECTED",
+        "status of 503",
+        "[object Event]",
+    )
     assert [said for said in complaints if not any(text in said for text in allowed)] == []
 
 
@@ -133,7 +143,76 @@ def test_the_operator_then_starts_it(estate: Estate, opened: Open) -> None:
     expect(approver.get_by_text("It is approved by Ada Lind.")).to_be_visible()
     page.goto(f"{estate.url}/rollouts/{estate.rollouts['Valve actuators']}")
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Valve actuators has started.")
+    expect(page.get_by_role("heading", level=1)).to_have_text(
+        "Valve actuators goes on: 0 of 1 device runs edge-base 5.2."
+    )
+
+
+def test_a_rollout_is_started_followed_paused_and_continued_on_one_page(estate: Estate, opened: Open) -> None:
+    changes, name = Changes(Machines(estate, {})), "Edge base 5.2, wells"
+    changes.propose(name, "well", 4, Plan(1, 1))
+    page = opened("olof", f"/rollouts/{estate.rollouts[name]}")
+    expect(page.get_by_text("4 devices would go, 1 device first, then the rest in waves of 1.")).to_be_visible()
+    page.get_by_role("button", name="Start").click()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text(f"{name} goes on: 0 of 4 devices run edge-base 5.2.")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    page.evaluate("window.same = true")
+    canary, *rest = changes.seats(name)
+    changes.says(canary, State.VERIFYING)
+    expect(page.get_by_role("img", name="Canary wave: 1 verifying, of 1 device.")).to_be_visible()
+    changes.ends(canary)
+    expect(page.get_by_role("img", name="Canary wave: 1 verified, of 1 device.")).to_be_visible()
+    expect(page.get_by_role("img", name="Wave 1: 1 ordered, of 1 device.")).to_be_visible()
+    expect(heading).to_have_text(f"{name} goes on: 1 of 4 devices run edge-base 5.2.")
+    page.get_by_text("Nobody begins any more.").click()
+    page.get_by_label("Why").fill("Storm warning.")
+    changes.ends(rest[0], Outcome.ROLLED_BACK, EXITED)
+    expect(heading).to_have_text(f"{name} is paused: 1 of 4 devices run edge-base 5.2, 1 failed.")
+    expect(page.get_by_text("refusing to write to a newer store")).to_be_visible()
+    expect(page.get_by_label("Why")).to_have_value("Storm warning.")  # what somebody types is not taken away
+    page.get_by_text("Nobody begins any more.").click()
+    resume = page.get_by_text("Continue; leave this 1 on edge-base 5.1")
+    expect(resume).to_be_visible()
+    assert page.evaluate("window.same") is True  # all on one page, never loaded anew
+    resume.click()
+    page.get_by_role("button", name="Continue it").click()
+    expect(page.get_by_role("img", name="Wave 2: 1 ordered, of 1 device.")).to_be_visible()
+    for seat in rest[1:]:
+        changes.ends(seat)
+    expect(heading).to_have_text(f"{name} is done: 3 of 4 devices run edge-base 5.2.")
+    expect(page.get_by_text("Live", exact=True)).to_be_hidden()
+
+
+def test_a_page_whose_stream_is_cut_says_so_and_since_when(estate: Estate, opened: Open) -> None:
+    page = opened("eva", f"/rollouts/{estate.rollouts[RUNNING]}")
+    live = page.get_by_text("Live", exact=True)
+    expect(live).to_be_visible()
+    page.context.set_offline(True)
+    estate.plane.live.close()
+    expect(page.get_by_text("Live view is cut; trying again.")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text(re.compile(r"What stands here is of \d\d:\d\d:\d\d UTC"))).to_be_visible()
+    expect(live).to_be_hidden()
+    page.context.set_offline(False)
+    estate.plane.live.closed = False
+    expect(live).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Live view is cut; trying again.")).to_be_hidden()
+
+
+def test_a_tab_that_nobody_sees_holds_no_stream(
+    estate: Estate, opened: Open, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    page = opened("eva", f"/rollouts/{estate.rollouts[RUNNING]}")
+    live, seen = page.get_by_text("Live", exact=True), "document.dispatchEvent(new Event('visibilitychange'))"
+    expect(live).to_be_visible()
+    page.evaluate(f"Object.defineProperty(document, 'hidden', {{ value: true, configurable: true }}); {seen}")
+    wait_until(lambda: estate.plane.live.streams == 0)
+    page.evaluate(f"delete document.hidden; {seen}")
+    before = page.locator("[data-beat]").text_content() or ""
+    expect(page.locator("[data-beat]")).not_to_have_text(before)
+    expect(live).to_be_visible()
+    page.close()
+    wait_until(lambda: estate.plane.live.streams == 0)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -198,7 +277,7 @@ def test_a_place_is_typed_or_picked_and_stays_in_the_address(opened: Open) -> No
     expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Fleet").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(
-        "2 of 4 devices report; 1 is degraded, 1 is quarantined, 1 is silent."
+        "3 of 5 devices report; 1 is degraded, 1 is quarantined, 1 is silent."
     )
     page.go_back()
     expect(page.get_by_role("heading", level=1)).to_have_text("One rollout.")

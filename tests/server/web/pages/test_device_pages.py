@@ -86,6 +86,13 @@ def test_one_that_never_reported_says_so_and_where_to_look(plant: Plant, pump: D
     assert said["detail"] == "In north / Visby; never seen."
 
 
+def test_one_that_was_heard_and_said_nothing_of_itself_says_so(plant: Plant, pump: Device) -> None:
+    gear.heard(plant, pump)
+    said = shown(plant, pump)
+    assert said["sentence"] == "pump-07 reports, and has not said yet what it runs."
+    assert "of its containers nothing is known yet" in said["next_why"]
+
+
 def test_one_that_is_well_says_what_runs_and_that_it_is_healthy(plant: Plant, pump: Device) -> None:
     release = goods.published(plant, "north")
     runs(plant, pump, box("a"), box("b"), active=release.digest, previous=gear.RELEASE)

@@ -17,7 +17,7 @@ from checkvalve.server.db.database import Database
 from checkvalve.server.fleet import actions as fleet_actions
 from checkvalve.server.fleet import queries as fleet_queries
 from tests.server.web import gear, goods
-from tests.server.web.pages.test_pages import ask, data, escaped
+from tests.server.web.pages.test_pages import ask, data
 from tests.server.web.plant import ROLES, Plant, User, door
 
 pytestmark = pytest.mark.slow
@@ -333,11 +333,3 @@ def test_search_finds_a_device_by_name_tag_and_id(plant: Plant) -> None:
         assert [(one["kind"], one["name"]) for one in found if one["kind"] == "device"] == [("device", "pump-07")], (
             asked
         )
-
-
-def test_rollouts_say_that_they_do_not_reach_devices_yet(plant: Plant) -> None:
-    scope, user = plant.organisations["north"], operator(plant)
-    made, _ = plant.rollout(scope, user.person, 0, proposed=True)
-    assert ask(plant, user, f"/rollouts/{made}/start", {}).status_code == 303
-    text = ask(plant, user, f"/rollouts/{made}").text
-    assert escaped("It has started; rollouts do not reach devices in this version yet.") in text

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules on templates, texts and styles that need no browser."""
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -64,6 +66,22 @@ def test_every_text_that_is_asked_for_is_in_the_catalogue() -> None:
         counted |= set(re.findall(r"""texts\.count\(\s*["']([a-z0-9_.]+)["']\s*[,)]""", text))
     assert {name for name in asked if name not in texts.EN} == set()
     assert {name for name in counted if f"{name}.one" not in texts.EN or f"{name}.many" not in texts.EN} == set()
+
+
+def test_what_others_wrote_is_what_its_table_says_and_has_its_licence() -> None:
+    vendor = WEB / "static/vendor"
+    table = (vendor / "README.md").read_text()
+    said = dict(re.findall(r"^\| `([^`]+\.js)` .*`([0-9a-f]{64})` \|$", table, re.MULTILINE))
+    assert said == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.js")}
+    assert {f"{name.removesuffix('.js').removesuffix('.min')}.LICENSE" for name in said} == {
+        path.name for path in vendor.glob("*.LICENSE")
+    }
+
+
+def test_live_pages_give_scripts_nothing_to_evaluate_and_no_style_to_inject() -> None:
+    page = (WEB / "templates/rollout.html").read_text()
+    config = json.loads(re.findall(r"name=\"htmx-config\" content='([^']+)'", page)[0])
+    assert (config["allowEval"], config["includeIndicatorStyles"], config["allowScriptTags"]) == (False, False, False)
 
 
 def test_a_number_chooses_its_text() -> None:

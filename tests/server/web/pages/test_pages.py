@@ -15,9 +15,12 @@ from checkvalve.server.access.model import ROOT, ScopeKind
 from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.audit.model import Kind
 from checkvalve.server.db.database import Database, unavailable
+from checkvalve.server.rollouts.model import Outcome
 from checkvalve.server.web import auth
 from checkvalve.server.web.auth import Need
 from checkvalve.server.web.pages import doors
+from tests.server.web import gear
+from tests.server.web.pages.rolling import EXITED, Course
 from tests.server.web.plant import ORIGIN, PASSWORD, ROLES, Plant, User, door
 
 HTML = {"accept": "text/html,application/xhtml+xml"}
@@ -201,6 +204,7 @@ def test_buttons_are_disabled_with_their_reason(estate: Plant) -> None:
 
 def test_a_rollout_is_drafted_proposed_approved_and_started_by_forms(estate: Plant) -> None:
     operator, approver = estate.users["north", "operator"], estate.users["north", "access-approver"]
+    gear.device(estate, estate.organisations["north"], "pump-1")
     form = {"name": "Edge <b>5.2</b>", "scope": estate.organisations["north"], "release": RELEASE, "selector": "all"}
     drafted = ask(estate, operator, "/rollouts", {**form, "approvals": "1", "change": "MOC-1"})
     assert drafted.status_code == 303, drafted.text
@@ -362,6 +366,21 @@ def test_static_files_may_be_kept_because_their_address_holds_their_digest(estat
     answer = ask(estate, None, address.group())
     assert "immutable" in answer.headers["cache-control"]
     assert ask(estate, None, "/static/../app.py").status_code == 404
+
+
+def test_a_device_shows_its_part_and_the_release_its_rollouts(estate: Plant) -> None:
+    course = Course(estate).stand("pump-1", "pump-2").begin()
+    (canary,) = course.wave(0)
+    course.ends(canary, Outcome.ROLLED_BACK, EXITED)
+    said = data(course.plant, course.operator, f"/devices/{course.devices[canary].id}")
+    assert said["rollout"]["name"] == "Autumn patch"
+    assert said["rollout"]["words"] == "Canary wave, rolled back."
+    assert said["rollout"]["receipt_href"].endswith("#receipt")
+    release = data(course.plant, course.operator, f"/releases/{course.release.id}")
+    assert [(one["name"], one["progress"]) for one in release["rollouts"]] == [
+        ("Autumn patch", "0 of 2 devices, canary wave")
+    ]
+    assert "Autumn patch" in ask(course.plant, course.operator, f"/releases/{course.release.id}").text
 
 
 RELEASE = "edge-base@sha256:" + "a" * 64

@@ -4,8 +4,6 @@
 from datetime import datetime
 from typing import assert_never
 
-import msgspec
-
 from checkvalve.protocol import api
 from checkvalve.server.access.model import Binding, Role, Scope
 from checkvalve.server.approvals.model import (
@@ -22,7 +20,6 @@ from checkvalve.server.approvals.model import (
 from checkvalve.server.audit.compose import rfc3339
 from checkvalve.server.audit.model import Entry
 from checkvalve.server.identity.model import Person, Session, Token
-from checkvalve.server.rollouts.model import Rollout
 
 
 def time(moment: datetime | None) -> str | None:
@@ -156,20 +153,4 @@ def approval(value: Approval, stands: Standing, votes: list[Vote]) -> api.Approv
         votes=[
             api.Vote(person=one.person, choice=one.choice.value, note=one.note, at=rfc3339(one.at)) for one in votes
         ],
-    )
-
-
-def rollout(value: Rollout) -> api.Rollout:
-    """Answer with a rollout."""
-    return api.Rollout(
-        id=value.id,
-        scope=value.scope,
-        name=value.name,
-        state=value.state.value,
-        intent=msgspec.json.decode(value.intent),
-        digest=value.digest,
-        approval=value.approval,
-        made_by=value.made_by,
-        made_at=rfc3339(value.made_at),
-        changed_at=rfc3339(value.changed_at),
     )

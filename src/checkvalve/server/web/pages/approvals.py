@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect
 
 from checkvalve.ids import ApprovalId
+from checkvalve.protocol import rollout as protocol
 from checkvalve.server.access.model import Permission
 from checkvalve.server.approvals import actions as approval_actions
 from checkvalve.server.approvals import count
@@ -20,7 +21,7 @@ from checkvalve.server.db.database import Tx
 from checkvalve.server.rollouts.model import Rollout
 from checkvalve.server.web import texts
 from checkvalve.server.web.calls import Call, Called, Place
-from checkvalve.server.web.pages import frame, words
+from checkvalve.server.web.pages import fleet_view, frame, words
 from checkvalve.server.web.pages.frame import Answer, Asked, Page, Retry
 from checkvalve.server.web.pages.view import Data, View, known, when
 
@@ -148,17 +149,21 @@ def look_at(view: View, approval_id: str) -> Data:
 def intent(view: View, rollout: Rollout) -> list[Data]:
     """Return what a rollout is to do, as lines of label and value; what was left empty is left out."""
     wanted = rollout.wanted
+    ref = wanted.release.partition("@")[2]
+    title = fleet_view.titles(view, (ref,)).get(ref)
+    hrefs = {"release": view.link(f"/releases/{title.id}")} if title else {}
     lines = (
         ("name", rollout.name, False),
         ("scope", view.where(rollout.scope), False),
         ("release", wanted.release, True),
         ("selector", wanted.selector, True),
+        ("plan", protocol.said(wanted.plan.canary, wanted.plan.step), False),
         ("approvals", str(wanted.approvals), False),
         ("change", wanted.change, False),
         ("note", wanted.note, False),
     )
     return [
-        {"name": name, "label": texts.say(f"intent.{name}"), "value": value, "mono": mono}
+        {"name": name, "label": texts.say(f"intent.{name}"), "value": value, "mono": mono, "href": hrefs.get(name, "")}
         for name, value, mono in lines
         if value
     ]

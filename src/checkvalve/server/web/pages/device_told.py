@@ -27,6 +27,7 @@ LINES = 20
 RECEIPTS = 10
 FACTS = 4  # of a line
 SHORT = 12  # digits of a digest
+TAIL = 20  # lines of a log
 _KINDS = {"boot": "done", "order": "info", "note": "done"}
 
 
@@ -73,6 +74,23 @@ def signed(view: View, device: Device) -> Data:
         "receipts_newest": view.link(here) + "#receipts" if older else "",
         "receipt": _whole(device, opened, fleet_view.runs(opened.release, named)) if opened else None,
     }
+
+
+def last_lines(device: Device, kept: Kept) -> list[Data]:
+    """Return the last lines of the services that a receipt says were wrong; none if its signature does not hold."""
+    try:
+        said = receipts.verified(envelope.read(kept.envelope), keys.load_public(device.public))  # rule 2
+    except InvalidError:
+        return []
+    return [
+        {"service": plainly(one.service), "wrong": plainly(one.wrong), "logs": _tail(plainly(one.logs))}
+        for one in said.services
+        if one.logs
+    ]
+
+
+def _tail(logs: str) -> str:
+    return "\n".join(logs.splitlines()[-TAIL:])
 
 
 def _event(line: Line) -> Event | None:

@@ -17,10 +17,21 @@ from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet import trust as trusts
 from checkvalve.server.fleet.model import Device, Trust
 from checkvalve.server.fleet.trust import Move
+from checkvalve.server.rollouts import queries as rollout_queries
+from checkvalve.server.rollouts.model import FAILED
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.model import Title
 from checkvalve.server.web import texts
-from checkvalve.server.web.pages import device_headline, device_told, fleet_view, release_view, times, words
+from checkvalve.server.web.pages import (
+    device_headline,
+    device_told,
+    fleet_view,
+    lanes,
+    members,
+    release_view,
+    times,
+    words,
+)
 from checkvalve.server.web.pages.device_headline import Known
 from checkvalve.server.web.pages.release_view import digits, plainly
 from checkvalve.server.web.pages.view import Data, View, when
@@ -60,6 +71,7 @@ def whole(view: View, device: Device) -> Data:
         "attempt": _attempt(view, known),
         "active": _slot(view, device.active, named),
         "previous": _slot(view, status.previous if status else "", named),
+        "rollout": _rollout(view, device),
         "ordered": ordered,
         "ordered_at": when(assigned.made_at) if assigned and ordered else None,
         "boxes": [_box(view, one, known) for one in status.workloads] if status else [],
@@ -81,6 +93,28 @@ def _attempt(view: View, known: Known) -> Data:
         "wants": known.wants,
         "reason": plainly(status.reason) if status else "",
         "code": plainly(status.code) if status else "",
+    }
+
+
+def _rollout(view: View, device: Device) -> Data | None:
+    """Return its part in the newest rollout, if the caller may see that."""
+    found = rollout_queries.of_device(view.tx, device.id)
+    rollout = view.rollout(f"rollout:{found[0].id}") if found else None
+    if found is None or rollout is None:
+        return None
+    seat = found[1]
+    shape, word = members.how(view, rollout, seat)
+    failed = seat.member.outcome in FAILED
+    kept = fleet_queries.receipts(view.tx, device.id, attempt=seat.member.attempt, limit=1) if failed else []
+    said = texts.say("device.rollout_how", wave=lanes.named(rollout, seat.member.wave), how=word)
+    return {
+        "id": rollout.id,
+        "name": rollout.name,
+        "shape": shape,
+        "words": said,
+        "outcome": seat.member.outcome.value,
+        "href": view.link(f"/rollouts/{rollout.id}"),
+        "receipt_href": view.link(f"/devices/{device.id}", receipt=kept[0].digest) + "#receipt" if kept else "",
     }
 
 

@@ -18,7 +18,7 @@ from checkvalve.protocol.problem import Problem
 from checkvalve.server.access.model import ROOT, Permission
 from checkvalve.server.db.database import Tx
 from checkvalve.server.rollouts import queries as rollout_queries
-from checkvalve.server.rollouts.model import State
+from checkvalve.server.rollouts.model import LIVE, Rollout, State
 from checkvalve.server.web import problems, texts
 from checkvalve.server.web.auth import Caller
 from checkvalve.server.web.calls import Call
@@ -96,7 +96,7 @@ async def show(
         "frame": frame,
         "twin": f"{request.url.path}.json" if request.method == "GET" else "",
         "error": retry.error if retry else None,
-        "form": _Form(retry.form if retry else {}),
+        "form": Form(retry.form if retry else {}),
         **more,
     }
     if retry is not None:
@@ -159,7 +159,7 @@ def twin(request: Asked) -> bool:
     return request.url.path.endswith(".json")
 
 
-class _Form(dict[str, str]):
+class Form(dict[str, str]):
     """What was typed; what was not is empty."""
 
     def __missing__(self, key: str) -> str:
@@ -189,7 +189,7 @@ def bare(caller: Caller) -> Data:
 def _frame(view: View, here: str) -> Data:
     caller = view.call.caller
     above, _, last = view.where(view.scope).rpartition(" / ")
-    signs = (release_view.to_sign(view) is not None) + fleet_view.needy_n(view)
+    signs = (release_view.to_sign(view) is not None) + fleet_view.needy_n(view) + len(paused(view))
     return {
         "here": here,
         "csrf": caller.csrf,
@@ -224,8 +224,16 @@ def _started(view: View) -> str:
     if not view.holds(Permission.ROLLOUT_READ):
         return ""
     seen = view.seen(Permission.ROLLOUT_READ)
-    started = len(rollout_queries.listed(view.tx, seen, state=State.STARTED, limit=COUNTED + 1))
+    started = sum(len(rollout_queries.listed(view.tx, seen, state=each, limit=COUNTED + 1)) for each in LIVE)
     return texts.say("rail.started", n=started if started <= COUNTED else f"{COUNTED}+") if started else ""
+
+
+def paused(view: View) -> list[Rollout]:
+    """Return the rollouts that are paused and that the caller may decide on, the newest first."""
+    if not view.holds(Permission.ROLLOUT_READ) or not view.holds(Permission.ROLLOUT_START):
+        return []
+    found = rollout_queries.listed(view.tx, view.seen(Permission.ROLLOUT_READ), state=State.PAUSED, limit=COUNTED + 1)
+    return [one for one in found if view.may(Permission.ROLLOUT_START, one.scope)]
 
 
 def _places(view: View) -> list[Data]:

@@ -13,15 +13,17 @@ from checkvalve.protocol import workload
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import Permission
 from checkvalve.server.audit import queries as audit_queries
+from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.supply import difference
 from checkvalve.server.supply import draft as drafts
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply import standing as standings
 from checkvalve.server.supply.model import Change, ChangeKind, Draft, DraftState, Release, State
 from checkvalve.server.web import texts
-from checkvalve.server.web.pages import release_view, running, words
+from checkvalve.server.web.pages import progress, release_view, running, words
 from checkvalve.server.web.pages.view import Data, View, when
 
+ROLLOUTS = 5
 STORY = 20
 DIFFERENCES = 200  # rows; the command shows the rest
 
@@ -54,6 +56,7 @@ def whole(view: View, release: Release) -> Data:
         "signed": _signed(view, release),
         "deeds": _deeds(view, release, open_draft),
         "rollout": _rollout(view, release),
+        "rollouts": _rollouts(view, release),
         "story": _story(view, release),
     }
 
@@ -162,6 +165,12 @@ def _rollout(view: View, release: Release) -> Data:
         reason = release_view.no_right(view, Permission.ROLLOUT_DRAFT, release.scope)
     href = view.link("/rollouts/new", release=release.ref)
     return {**release_view.deed("rollout", "release", reason, texts.say("release.rollout_why")), "href": href}
+
+
+def _rollouts(view: View, release: Release) -> list[Data]:
+    seen = view.reach.get(Permission.ROLLOUT_READ)
+    found = rollout_queries.of_release(view.tx, release.id, seen, limit=ROLLOUTS) if seen else []
+    return [progress.row(view, one) for one in found]
 
 
 def _story(view: View, release: Release) -> list[Data] | None:

@@ -22,7 +22,8 @@ from checkvalve.server.web.pages import times
 
 _HERE = Path(__file__).resolve().parent.parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
-_FILES = {path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir()) if path.suffix in _TYPES}
+# Those of others lie in `vendor`, each with its version in its name.
+_FILES = {path.name: path.read_bytes() for path in sorted((_HERE / "static").rglob("*")) if path.suffix in _TYPES}
 _ADDRESSES = {name: f"/static/{name}?v={digests.sha256_hex(data)[:12]}" for name, data in _FILES.items()}
 # Without a referrer browsers send `Origin: null` with a form, which looks as if it came from somewhere else.
 _HEADERS = {"Referrer-Policy": "same-origin"}
@@ -60,15 +61,21 @@ def html(
     headers: Mapping[str, str] | None = None,
 ) -> Response[bytes]:
     """Answer with the page; links in it keep the place `scope`, times in it are seen from `now`."""
-    said = _ENVIRONMENT.get_template(template).render(
+    said = part(template, values, now, scope=scope)
+    given = {**_HEADERS, **(headers or {})}
+    return Response(said.encode(), media_type="text/html; charset=utf-8", status_code=status, headers=given)
+
+
+def part(template: str, values: Mapping[str, Any], now: datetime, *, scope: str = "") -> str:
+    """Return a template filled in, as `html` does: a page, or a part of one."""
+    return _ENVIRONMENT.get_template(template).render(
         values,
+        now=times.clock(now, now),
         exact=lambda moment: times.exact(datetime.fromisoformat(moment)),
         hour=lambda moment: times.clock(datetime.fromisoformat(moment), now),
         relative=lambda moment: times.relative(datetime.fromisoformat(moment), now),
         link=lambda path, **query: link(path, scope=scope, **query),
     )
-    given = {**_HEADERS, **(headers or {})}
-    return Response(said.encode(), media_type="text/html; charset=utf-8", status_code=status, headers=given)
 
 
 @get("/static/{name:str}", opt={"permission": auth.PUBLIC}, sync_to_thread=False)

@@ -18,7 +18,7 @@ from checkvalve.server.rollouts.model import Go, Rollout, State
 from checkvalve.server.supply.model import Draft
 from checkvalve.server.web import auth, texts
 from checkvalve.server.web.calls import Called
-from checkvalve.server.web.pages import fleet_view, frame, release_view, times, words
+from checkvalve.server.web.pages import fleet_view, frame, progress, release_view, times, words
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
 from checkvalve.server.web.pages.view import Data, View, when
 
@@ -33,7 +33,8 @@ _DAY = timedelta(hours=24)
 class Change:
     """Rollouts that are under way, by what they wait for."""
 
-    started: int = 0
+    live: tuple[Rollout, ...] = ()
+    paused: tuple[Rollout, ...] = ()
     waiting: int = 0
     ready: int = 0
     stuck: tuple[Rollout, ...] = ()
@@ -49,23 +50,27 @@ def look(view: View) -> Data:
     """Return the page's data."""
     waiting, change, draft = view.waiting(), _change(view), release_view.to_sign(view)
     devices, needy = fleet_view.needy(view, NEEDS), fleet_view.needy_n(view)
-    needs = [_device(view, one) for one in devices] + [_need(view, one) for one in waiting[:NEEDS]]
+    paused = frame.paused(view)
+    needs = [_paused(view, one) for one in paused[:NEEDS]]
+    needs += [_device(view, one) for one in devices] + [_need(view, one) for one in waiting[:NEEDS]]
     needs += [_sign(view, draft)] if draft else []
     first = _first(view, waiting[0]) if waiting else None
     return {
-        "sentence": _sentence(len(waiting) + (draft is not None), len(change.stuck), needy),
+        "sentence": _sentence(len(waiting) + (draft is not None), len(change.stuck), needy, len(paused)),
         "detail": texts.say("today.detail"),
-        "first": _first_sign(view, draft) if draft and not first else first,
+        "first": _first_paused(view, paused[0]) if paused else first or (_first_sign(view, draft) if draft else None),
         "cards": [_fleet(view), _changing(view, change), _exposure(view), _proof(view)],
         "needs": needs,
         "needs_more": len(waiting) if len(waiting) > NEEDS else 0,
         "devices_more": needy if needy > NEEDS else 0,
+        "live": [progress.row(view, one) for one in change.live[:NEEDS]],
         "recent": _recent(view),
     }
 
 
-def _sentence(waiting: int, stuck: int, needy: int) -> str:
-    said = [texts.count("today.devices", needy)] if needy else []
+def _sentence(waiting: int, stuck: int, needy: int, paused: int) -> str:
+    said = [texts.count("today.paused", paused)] if paused else []
+    said += [texts.count("today.devices", needy)] if needy else []
     if stuck:
         said.append(texts.count("today.stuck", stuck))
     elif waiting:
@@ -87,14 +92,32 @@ def _change(view: View) -> Change:
             waiting += 1
         else:
             stuck.append(one)
-    started = len(rollout_queries.listed(view.tx, seen, state=State.STARTED, limit=COUNTED))
-    return Change(started, waiting, ready, tuple(stuck))
+    paused = rollout_queries.listed(view.tx, seen, state=State.PAUSED, limit=COUNTED)
+    started = rollout_queries.listed(view.tx, seen, state=State.STARTED, limit=COUNTED)
+    return Change((*paused, *started), tuple(paused), waiting, ready, tuple(stuck))
 
 
 def _need(view: View, approval: Approval) -> Data:
     row = words.request(view, approval, approval_queries.standing(view.tx, approval, view.now))
     press = texts.say("today.review")
     return {**row, "label": texts.say("today.approve", what=row["title"]), "shape": "warn", "press": press}
+
+
+def _paused(view: View, rollout: Rollout) -> Data:
+    name = release_view.plainly(rollout.name)
+    return {
+        "id": rollout.id,
+        "title": name,
+        "label": texts.say("today.rollout_paused", name=name),
+        "shape": "warn",
+        "press": texts.say("today.decide"),
+        "what": release_view.plainly(rollout.reason)[: fleet_view.REASON],
+        "where": view.where(rollout.scope),
+        "asked_by": view.person(rollout.made_by),
+        "since": when(rollout.changed_at),
+        "due": None,
+        "href": view.link(f"/rollouts/{rollout.id}"),
+    }
 
 
 def _device(view: View, device: Device) -> Data:
@@ -132,6 +155,11 @@ def _sign(view: View, draft: Draft) -> Data:
         "due": None,
         "href": view.link(f"/drafts/{draft.id}"),
     }
+
+
+def _first_paused(view: View, rollout: Rollout) -> Data:
+    what = texts.say("today.first_paused", name=rollout.name)
+    return {"what": what, "why": release_view.plainly(rollout.reason), "href": view.link(f"/rollouts/{rollout.id}")}
 
 
 def _first_sign(view: View, draft: Draft) -> Data:
@@ -184,21 +212,30 @@ def _fleet(view: View) -> Data:
 
 
 def _changing(view: View, change: Change) -> Data:
-    number, unit = f"{change.started:,}", texts.count("card.change_unit", change.started)
+    number, unit = f"{len(change.live):,}", texts.count("card.change_unit", len(change.live))
     href = view.link("/rollouts")
-    if change.stuck:
+    if change.paused:
+        state, word = "warn", texts.count("card.change_paused", len(change.paused))
+        href = view.link("/rollouts", state="paused")
+    elif change.stuck:
         state, word = "warn", texts.count("card.change_stuck", len(change.stuck))
         href = view.link("/rollouts", state="proposed")
     elif change.waiting:
         state, word = "warn", texts.count("card.change_waiting", change.waiting)
     elif change.ready:
         state, word = "info", texts.count("card.change_ready", change.ready)
-    elif change.started:
+    elif change.live:
         state, word = "info", texts.say("card.change_started")
     else:
         none, text = texts.say("card.change_none"), texts.say("card.change_none_text")
         return _card("change", number, unit, "done", none, text, href)
-    text = texts.count("card.change_text", change.ready) if change.ready else texts.say("card.change_text_none")
+    if change.live:
+        newest = change.live[0]
+        text = texts.say("card.change_text_live", name=newest.name, far=progress.progress(view, newest))
+    elif change.ready:
+        text = texts.count("card.change_text_ready", change.ready)
+    else:
+        text = texts.say("card.change_text_quiet")
     return _card("change", number, unit, state, word, text, href)
 
 

@@ -20,6 +20,7 @@ from checkvalve.server.audit.model import Entry, Kind
 from checkvalve.server.rollouts.model import State
 from checkvalve.server.web import texts
 from checkvalve.server.web.pages import times
+from checkvalve.server.web.pages.release_view import plainly
 from checkvalve.server.web.pages.view import Data, View, when
 
 SHAPES: Mapping[Kind, str] = {Kind.INTENT: "info", Kind.OUTCOME: "done", Kind.REFUSED: "refused"}
@@ -127,6 +128,8 @@ def _object(view: View, entry: Entry) -> str:
             return str(facts.get("address", ""))
         case "session.sign_out":
             return ""
+        case "rollout.wave" | "rollout.pause" | "rollout.resume" | "rollout.undo" if facts.get("reason"):
+            return f"{facts.get('name', '')} ({plainly(str(facts['reason']))})"
         case "device.invite" | "device.revoke_invite":
             return view.where(entry.scope)
         case "device.join" | "device.renew" | "device.observe" | "device.journal":
