@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Typing commands: within this process, as scripts do, or into a terminal of a process of its own, as people do."""
 
+import codecs
 import io
 import os
 import select
@@ -61,6 +62,7 @@ class Typist:
         self._near, far = os.openpty()
         termios.tcsetwinsize(far, (24, columns))
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # what is read may end within a letter
         self._process = subprocess.Popen(
             ["setsid", "--ctty", *CHECKVALVE, *words],
             stdin=far,
@@ -93,7 +95,7 @@ class Typist:
             data = os.read(self._near, 4096) if ready else b""
         except OSError:  # the other end is closed
             data = b""
-        self.seen += data.decode()
+        self.seen += self._decoder.decode(data)
         return bool(data)
 
 

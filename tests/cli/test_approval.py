@@ -12,7 +12,9 @@ from tests.cli.impostor import Exchange, Impostor
 from tests.cli.terminal import Terminal
 
 WHO, WHAT, WHERE = "0" * 25 + "1", "0" * 25 + "2", "/" + "0" * 25 + "3/"
-INTENT = {"approvals": 1, "change": "", "note": "", "release": "a@sha256:" + "0" * 64, "selector": "all", "v": 1}
+FIRST = {"approvals": 1, "change": "", "note": "", "release": "a@sha256:" + "0" * 64, "selector": "all", "v": 1}
+"""As intents were before they had a plan."""
+INTENT = {**FIRST, "plan": {"canary": 2, "step": 5}, "v": 2}
 AT = "2026-11-03T12:00:00.000Z"
 
 
@@ -38,12 +40,22 @@ def shows(impostor: Impostor, intent: dict[str, Any], asked: str) -> None:
     impostor.handler = answer
 
 
-def test_the_vote_names_the_digest_of_what_was_shown(terminal: Terminal, impostor: Impostor) -> None:
+@pytest.mark.parametrize("intent", [INTENT, FIRST])
+def test_the_vote_names_the_digest_of_what_was_shown(
+    terminal: Terminal, impostor: Impostor, intent: dict[str, Any]
+) -> None:
     impostor.signed_in_at(terminal.config)
-    shows(impostor, INTENT, digest(INTENT))
+    shows(impostor, intent, digest(intent))
     terminal.done("approval", "approve", WHO, "--yes")
     votes = [json.loads(told.body) for told in impostor.heard if told.method == "POST"]
-    assert votes == [{"choice": "approve", "digest": digest(INTENT), "note": ""}]
+    assert votes == [{"choice": "approve", "digest": digest(intent), "note": ""}]
+
+
+def test_a_voter_reads_who_goes_first(terminal: Terminal, impostor: Impostor) -> None:
+    impostor.signed_in_at(terminal.config)
+    for intent, told in ((INTENT, "2 devices first, then the rest in waves of 5"), (FIRST, "1 device first")):
+        shows(impostor, intent, digest(intent))
+        assert told in terminal.done("approval", "show", WHO)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +67,15 @@ def test_the_vote_names_the_digest_of_what_was_shown(terminal: Terminal, imposto
         (INTENT, digest(INTENT, name="Another")),
         (INTENT, "0" * 64),
         ({**INTENT, "force": True}, digest({**INTENT, "force": True})),
-        ({**INTENT, "v": 2}, digest({**INTENT, "v": 2})),
+        ({**INTENT, "v": 3}, digest({**INTENT, "v": 3})),
+        ({**INTENT, "v": 1}, digest({**INTENT, "v": 1})),
+        ({**FIRST, "v": 2}, digest({**FIRST, "v": 2})),
+        ({**INTENT, "plan": {"canary": 1}}, digest({**INTENT, "plan": {"canary": 1}})),
+        (INTENT, digest({**INTENT, "plan": {"canary": 0, "step": 0}})),
+        *(
+            ({**INTENT, "plan": plan}, digest({**INTENT, "plan": plan}))
+            for plan in ({"canary": 1, "step": 1, "at": 1}, {"canary": True, "step": 1}, {"canary": "1", "step": 1}, 1)
+        ),
         ({**INTENT, "approvals": 1.5}, "0" * 64),
     ],
 )

@@ -6,23 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from checkvalve import clock
 from checkvalve.crypto import merkle
-from checkvalve.server.db.database import Database
+from tests.cli.depot import RELEASE, Depot
 from tests.cli.terminal import Terminal, password_file, sign_in
-from tests.parts import stock
 from tests.parts.plane import PASSWORD, PlaneProcess
 
 pytestmark = pytest.mark.slow
-
-RELEASE = "press-line@sha256:" + "4f" * 32
-
-
-def stocked(plane: PlaneProcess) -> None:
-    """Let the plane have `RELEASE`, as if people had signed it."""
-    database = Database.open("sqlite:", plane.directory)
-    stock.release(database, clock.new_id(), RELEASE, clock.now())
-    database.close()
 
 
 def person(admin: Terminal, plane: PlaneProcess, login: str, role: str, scope: str) -> str:
@@ -167,16 +156,15 @@ def test_the_record_is_filtered_and_read_in_stretches(signed_in: Terminal) -> No
 def test_a_rollout_is_drafted_proposed_approved_by_another_and_started(
     signed_in: Terminal, plane: PlaneProcess, terminals: Callable[[str], Terminal]
 ) -> None:
-    scope = "Rollout Water"
-    signed_in.done("scope", "create", "organisation", scope)
+    depot = Depot(plane, signed_in, signed_in).has("press-1")
+    scope = depot.name
     drafter, voter = terminals("drafter"), terminals("voter")
     person(signed_in, plane, "oda", "operator", scope)
     person(signed_in, plane, "vera", "access-approver", scope)
     signed_in.done("binding", "create", "oda", "access-approver", "--scope", scope)
     sign_in(drafter, plane, "oda")
     sign_in(voter, plane, "vera")
-    stocked(plane)
-    words = ["--release", RELEASE, "--selector", "tag=press", "--change", "MOC-1042"]
+    words = ["--release", RELEASE, "--selector", "tag:press", "--change", "MOC-1042"]
     rollout = drafter.done("rollout", "draft", "Press line", *words, "--scope", scope, "--quiet")
     assert drafter("rollout", "start", rollout, "--yes").code == 1
     approval = drafter.done("rollout", "propose", rollout, "--quiet")
@@ -188,7 +176,7 @@ def test_a_rollout_is_drafted_proposed_approved_by_another_and_started(
     assert voter("rollout", "start", rollout, "--yes").code == 3
 
     shown = voter.done("approval", "show", approval)
-    for told in (RELEASE, "tag=press", "MOC-1042", "Press line", scope, "oda", "waits: 0 of 1"):
+    for told in (RELEASE, "tag:press", "1 device first", "MOC-1042", "Press line", scope, "oda", "waits: 0 of 1"):
         assert told in shown
     asked = voter("approval", "approve", approval)
     assert (asked.code, RELEASE in asked.err) == (2, True)
@@ -203,20 +191,19 @@ def test_a_rollout_is_drafted_proposed_approved_by_another_and_started(
     assert "has started" in drafter.done("rollout", "start", rollout, "--yes")
     assert "started" in drafter.done("rollout", "show", rollout)
     assert rollout in drafter.done("rollout", "list", "--state", "started", "--scope", scope)
-    assert drafter("rollout", "cancel", rollout, "--yes").code == 1
+    assert drafter("rollout", "start", rollout, "--yes").code == 1
 
 
 def test_a_rejected_rollout_does_not_start(
     signed_in: Terminal, plane: PlaneProcess, terminals: Callable[[str], Terminal]
 ) -> None:
-    signed_in.done("scope", "create", "organisation", "Rejected Water")
+    depot = Depot(plane, signed_in, signed_in)
     drafter, voter = terminals("drafter"), terminals("voter")
-    person(signed_in, plane, "olle", "operator", "Rejected Water")
-    person(signed_in, plane, "vide", "access-approver", "Rejected Water")
+    person(signed_in, plane, "olle", "operator", depot.name)
+    person(signed_in, plane, "vide", "access-approver", depot.name)
     sign_in(drafter, plane, "olle")
     sign_in(voter, plane, "vide")
-    stocked(plane)
-    words = ["--release", RELEASE, "--selector", "all", "--scope", "Rejected Water"]
+    words = ["--release", RELEASE, "--selector", "all", "--scope", depot.name]
     rollout = drafter.done("rollout", "draft", "Wrong", *words, "-q")
     approval = drafter.done("rollout", "propose", rollout, "-q")
     assert "rejected" in voter.done("approval", "reject", approval, "--yes", "--note", "wrong release")

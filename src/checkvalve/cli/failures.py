@@ -12,9 +12,16 @@ REFUSED = 3
 UNREACHABLE = 4
 UNVERIFIED = 5
 
-# A rollout that lacks its approval is in conflict for the plane; whoever asked was stopped by policy.
+# A rollout that lacks its approval, or that something is in the way of, is in conflict for the plane; whoever asked was
+# stopped by policy.
 _POLICY = frozenset(
     {
+        "release.below_floor",
+        "release.withdrawn",
+        "rollout.devices_busy",
+        "rollout.no_device",
+        "rollout.nothing_back",
+        "rollout.nothing_to_do",
         "rollout.not_approved",
         "rollout.rejected",
         "rollout.approval_expired",
@@ -22,13 +29,25 @@ _POLICY = frozenset(
         "rollout.approval_withdrawn",
     }
 )
-_OF_KIND = {"forbidden": REFUSED, "unavailable": UNREACHABLE, "usage": USAGE, "unverified": UNVERIFIED}
+_OF_KIND = {
+    "forbidden": REFUSED,
+    "in_the_way": REFUSED,
+    "unavailable": UNREACHABLE,
+    "usage": USAGE,
+    "unverified": UNVERIFIED,
+}
 
 
 class UsageError(CheckvalveError):
     """The command cannot be carried out as it was typed; nothing was sent."""
 
     kind = "usage"
+
+
+class InTheWayError(CheckvalveError):
+    """The plane told what is in the way before it was asked to act; nothing was sent."""
+
+    kind = "in_the_way"
 
 
 class UnverifiedError(CheckvalveError):

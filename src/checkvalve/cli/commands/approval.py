@@ -5,13 +5,13 @@ Rules: 1. what is approved is shown in full before the question; 2. the digest o
 made here from it, so that a plane that shows one thing and counts another is found out.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
 from checkvalve import canonical
-from checkvalve.cli import client, output, times
+from checkvalve.cli import client, output, rollouts, times
 from checkvalve.cli.client import reference
 from checkvalve.cli.failures import UnverifiedError
 from checkvalve.cli.invocation import USUAL, All, Before, Invocation, Limit, noun, verb
@@ -90,7 +90,7 @@ def _tell(run: Invocation, one: api.Approval, tell: Callable[[str], None]) -> st
     digest = one.digest
     kind, _, ident = one.subject.partition(":")
     if kind == "rollout":
-        rollout = run.plane.get(f"/api/v1/rollouts/{reference(ident)}", api.Rollout)
+        rollout = run.plane.get(f"/api/v1/rollouts/{reference(ident)}", protocol.Rollout)
         digest = _digest(rollout)
         if digest != one.digest or rollout.scope != one.scope or rollout.id != ident:
             raise UnverifiedError(
@@ -99,7 +99,9 @@ def _tell(run: Invocation, one: api.Approval, tell: Callable[[str], None]) -> st
                 "Do not vote. Take a newer checkvalve; if it says the same, have the plane looked at.",
             )
         pairs += [("rollout", rollout.name)]
-        pairs += [(name, str(rollout.intent[name])) for name in ("release", "selector", "change", "note")]
+        pairs += [("release", str(rollout.intent["release"])), ("selector", str(rollout.intent["selector"]))]
+        pairs += [("plan", rollouts.plan(rollout.intent))]
+        pairs += [(name, str(rollout.intent[name])) for name in ("change", "note")]
     pairs += [
         ("digest", one.digest),
         ("asked by", f"{run.login(one.requester)}, {times.short(one.made_at)}"),
@@ -111,10 +113,10 @@ def _tell(run: Invocation, one: api.Approval, tell: Callable[[str], None]) -> st
     return digest
 
 
-def _digest(rollout: api.Rollout) -> str:
+def _digest(rollout: protocol.Rollout) -> str:
     """Return the digest of a rollout's intent, as this rollout in this scope: what the plane's approval names."""
     intent = rollout.intent
-    if set(intent) != protocol.INTENT_FIELDS or intent["v"] != protocol.INTENT_VERSION:
+    if not _known(intent):
         raise UnverifiedError(
             "approval.unknown",
             "This rollout says more than this version of checkvalve can show.",
@@ -124,6 +126,16 @@ def _digest(rollout: api.Rollout) -> str:
         return protocol.digest(rollout.id, rollout.scope, rollout.name, canonical.dumps(intent))
     except CheckvalveError as error:
         raise UnverifiedError("approval.unknown", "The rollout's intent has no digest.", "Do not vote.") from error
+
+
+def _known(intent: Mapping[str, object]) -> bool:
+    """Tell whether this is an intent of which everything is shown; one of version 1 has no plan."""
+    if intent.get("v") == 1:
+        return set(intent) == protocol.INTENT_FIELDS - {"plan"}
+    known = set(intent) == protocol.INTENT_FIELDS and intent["v"] == protocol.INTENT_VERSION
+    plan = intent.get("plan")
+    whole = isinstance(plan, dict) and set(plan) == protocol.PLAN_FIELDS and all(type(n) is int for n in plan.values())
+    return known and whole
 
 
 def _stands(one: api.Approval) -> str:
