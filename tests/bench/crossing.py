@@ -234,7 +234,7 @@ def _long(device: Identity) -> int:
 def _idle(stage: Stage, token: str, directory: Path) -> Iterator[Measure]:
     agent = Agent("idle", directory / "idle")
     assert agent.join(stage.devices, token, stage.pin) == ""
-    agent.start(directory / "idle.log")
+    agent.start(directory / "idle.log", ("--engine", "simulated"))
     try:
         assert agent.process is not None
         threading.Event().wait(5)  # until it has told all it has to tell

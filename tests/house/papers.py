@@ -2,11 +2,13 @@
 """Rules on the papers: decisions have their form and fit on a page, and a link leads somewhere."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePosixPath
 
 LINES = 60
 PARTS = ("Context", "Decision", "Consequences", "Alternatives")
+_CITED = re.compile(r"\bwalk (\w+), (\d+)(?:(?: to|,? and|,) (\d+))?")
+_STEP = re.compile(r"^(\d+)\. ", re.MULTILINE)
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
 
 
@@ -39,3 +41,16 @@ def dead_links(path: str, text: str, there: Collection[str]) -> Iterator[tuple[i
             found = "/".join(parts)
             if found not in there and not any(name.startswith(f"{found}/") for name in there):
                 yield number, target
+
+
+def steps(walk: str) -> set[int]:
+    """Return the numbers of a walk's steps."""
+    return {int(number) for number in _STEP.findall(walk)}
+
+
+def missing_steps(text: str, walks: Mapping[str, Collection[int]]) -> Iterator[str]:
+    """Yield each citation (`walk attempt, 9`) of a step that is not among those of the walk, or of no walk."""
+    for found in _CITED.finditer(text):
+        numbers = {int(number) for number in found.groups()[1:] if number}
+        if not numbers <= set(walks.get(found[1], ())):
+            yield found[0]

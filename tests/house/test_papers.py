@@ -92,3 +92,23 @@ def test_every_make_command_that_the_papers_name_exists() -> None:
     }
     assert named
     assert [(path, target) for path, target in sorted(named) if target not in targets] == []
+
+
+def test_every_step_of_a_walk_that_code_or_papers_cite_exists() -> None:
+    there = [path for path in tree.tracked() if path.startswith("docs/walks/")]
+    walks = {path[len("docs/walks/") : -len(".md")]: papers.steps((tree.ROOT / path).read_text()) for path in there}
+    assert walks
+    found = [
+        (path, cited)
+        for path in tree.tracked()
+        if path.endswith((".py", ".md")) and not path.startswith("tests/house/")
+        for cited in papers.missing_steps((tree.ROOT / path).read_text(), walks)
+    ]
+    assert found == []
+
+
+def test_a_step_that_is_not_there_is_found() -> None:
+    walks = {"attempt": papers.steps("# Walk\n\n1. One.\n   more\n2. Two.\n")}
+    assert list(papers.missing_steps("(walk attempt, 1 and 2) walk attempt, 2", walks)) == []
+    assert list(papers.missing_steps("(walk attempt, 1 to 3)", walks)) == ["walk attempt, 1 to 3"]
+    assert list(papers.missing_steps("walk about, 1", walks)) == ["walk about, 1"]

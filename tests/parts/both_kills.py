@@ -9,7 +9,7 @@ from checkvalve.protocol.exchange import State
 from tests.parts.agents import Agent
 from tests.parts.estate import BAD, GOOD, LONG, NEWER, Estate
 
-_LONG = 150.0  # seconds: orders that were lost on their way come again after one minute
+_LONG = 150.0  # seconds: a device that found no plane asks again later and later
 
 
 def killed(estate: Estate, agent: Agent, chance: random.Random) -> State:

@@ -79,6 +79,10 @@ class PlaneProcess:
         """Take its power away."""
         return self._end(signal.SIGKILL)
 
+    def died(self) -> int:
+        """Wait until it has ended by itself; return how."""
+        return self._end(0)
+
     def close(self) -> None:
         """Take its power away and hang up for everybody."""
         self.kill()

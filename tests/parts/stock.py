@@ -23,6 +23,7 @@ def release(
     now: datetime,
     *,
     version: str = "1",
+    number: int = 1,
     scope: str = ROOT,
     state: str = "published",
 ) -> None:
@@ -33,7 +34,7 @@ def release(
         workload.Manifest(name=name, version=version, services=services, images={_CONFIG: _IMAGE})
     )
     values = {"id": ident, "scope": scope, "line": workload.line(scope, name), "name": name, "version": version}
-    content = {"number": 1, "digest": digest, "manifest": manifest, "source": b"", "size": 1}
+    content = {"number": number, "digest": digest, "manifest": manifest, "source": b"", "size": 1}
     made = {"made_by": "", "made_at": now, "changed_at": now}
     here = releases.c.digest == digest, releases.c.scope == scope
 

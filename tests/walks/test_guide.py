@@ -13,11 +13,11 @@ import pytest
 
 from tests.cli.cabinet import Cabinet
 from tests.parts import archives
+from tests.parts.guide import GUIDE, commands
 from tests.parts.plane import CHECKVALVE, PASSWORD, PlaneProcess
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-GUIDE = Path("docs/guide")
 # Ids that the guide writes in capitals, and the command whose `--quiet` prints them.
 MADE_BY = {
     "BINDING": ("binding", "create"),
@@ -27,15 +27,6 @@ MADE_BY = {
 LINE = ("device", "invite")  # what it prints is typed on a device
 TYPED = {("person", "create"), ("token", "create")}  # where a person types a password
 SEALED = {("keys", "make"), ("keys", "init"), ("keys", "sign"), ("release", "sign")}  # and where a passphrase
-
-
-def commands(page: str) -> Iterator[list[str]]:
-    """Yield the words of each `checkvalve` command in the shell blocks of a page of the guide."""
-    for block in re.findall(r"```sh\n(.*?)```", (GUIDE / page).read_text(), re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line, comments=True)
-            if words[:1] == ["checkvalve"]:
-                yield words[1:]
 
 
 class Desk:
@@ -111,6 +102,8 @@ def test_the_guide_can_be_followed_word_by_word(plane: PlaneProcess, tmp_path: P
     admin.run("binding", "create", "ingrid", "access-approver", "--scope", "Norra Water")
     _release(plane, tmp_path, admin, made)
     _devices(plane, tmp_path, admin, made)
+    press = admin.run("device", "invite", "--site", "Visby waterworks", "--tag", "press-line", "--json")
+    Cabinet(tmp_path / "press").joined(json.loads(press)["command"])
     desks = {"rollout": Desk(plane, tmp_path, "bo"), "approval": Desk(plane, tmp_path, "ingrid")}
     said = [desks[words[0]].follow(words, made) for words in commands("approvals.md")]
     assert any("pump-station@sha256:" in text for text in said)
