@@ -2,6 +2,7 @@
 """What all tests share: a database on each engine, and a clock that stands where a test puts it."""
 
 import itertools
+import os
 import shutil
 import tempfile
 import threading
@@ -15,10 +16,12 @@ from hypothesis import settings
 from checkvalve import clock, ids
 from checkvalve.server.db import migrate
 from checkvalve.server.db.database import Database
-from tests.parts import postgres
+from tests.parts import memory, postgres
 
 settings.register_profile("checkvalve", deadline=None)
 settings.load_profile("checkvalve")
+if there := memory.folder():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(there))  # where pytest makes the directories of tests
 
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 
@@ -40,7 +43,7 @@ def new_id() -> Callable[[], str]:
 def cluster() -> Iterator[postgres.Cluster]:
     """Start one PostgreSQL for all tests of this process, with a migrated database to copy from."""
     # Not below pytest's own directory: that is for its owner only, and the server runs as another account.
-    directory = Path(tempfile.mkdtemp(prefix="checkvalve-pg-"))
+    directory = Path(tempfile.mkdtemp(prefix="checkvalve-pg-", dir=memory.folder()))
     cluster = postgres.start(directory)
     cluster.sql("CREATE DATABASE migrated")
     database = Database.open(cluster.url("migrated"), Path("/"))
@@ -71,9 +74,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         return
     cluster: postgres.Cluster = request.getfixturevalue("cluster")
     name = f"test_{abs(hash(request.node.nodeid)) % 10**12}"
-    cluster.sql(f"CREATE DATABASE {name} TEMPLATE migrated")
+    cluster.copy("migrated", name)
     yield cluster.url(name)
-    cluster.sql(f"DROP DATABASE {name} WITH (FORCE)")
+    cluster.drop(name)
 
 
 @pytest.fixture

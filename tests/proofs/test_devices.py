@@ -60,7 +60,7 @@ def test_nothing_is_lost_or_doubled_between_a_device_and_its_plane(
     url = "sqlite:"
     if engine == "postgresql":
         cluster: postgres.Cluster = request.getfixturevalue("cluster")
-        cluster.sql("DROP DATABASE IF EXISTS proof_of_devices WITH (FORCE)")
+        cluster.drop("proof_of_devices")
         cluster.sql("CREATE DATABASE proof_of_devices")
         url = cluster.url("proof_of_devices")
     plane = PlaneProcess(tmp_path / "plane", url)

@@ -18,7 +18,7 @@ def test_nothing_acknowledged_is_lost_or_doubled(engine: str, tmp_path: Path, re
     url = "sqlite:"
     if engine == "postgresql":
         cluster: postgres.Cluster = request.getfixturevalue("cluster")
-        cluster.sql("DROP DATABASE IF EXISTS proof_of_kills WITH (FORCE)")
+        cluster.drop("proof_of_kills")
         cluster.sql("CREATE DATABASE proof_of_kills")
         url = cluster.url("proof_of_kills")
     plane = PlaneProcess(tmp_path / "plane", url)

@@ -21,7 +21,7 @@ def test_no_release_is_lost_doubled_or_published_by_half(
     url = "sqlite:"
     if engine == "postgresql":
         cluster: postgres.Cluster = request.getfixturevalue("cluster")
-        cluster.sql("DROP DATABASE IF EXISTS proof_of_supply WITH (FORCE)")
+        cluster.drop("proof_of_supply")
         cluster.sql("CREATE DATABASE proof_of_supply")
         url = cluster.url("proof_of_supply")
     plane = PlaneProcess(tmp_path / "plane", url)

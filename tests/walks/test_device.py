@@ -42,7 +42,7 @@ def estate(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     url, folder = "sqlite:", tmp_path_factory.mktemp("estate")
     if request.param == "postgresql":
         cluster: postgres.Cluster = request.getfixturevalue("cluster")
-        cluster.sql("DROP DATABASE IF EXISTS walk_of_devices WITH (FORCE)")
+        cluster.drop("walk_of_devices")
         cluster.sql("CREATE DATABASE walk_of_devices")
         url = cluster.url("walk_of_devices")
     plane = PlaneProcess(folder / "plane", url, hasty.PROGRAM)

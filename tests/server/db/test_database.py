@@ -245,7 +245,7 @@ def test_whatever_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None
 def test_a_postgresql_that_goes_away_is_unavailable_and_serves_again_when_it_is_back(
     cluster: postgres.Cluster, tmp_path: Path
 ) -> None:
-    cluster.sql("CREATE DATABASE away TEMPLATE migrated")
+    cluster.copy("migrated", "away")
     database = Database.open(cluster.url("away"), tmp_path)
     database.write_now("add", _add, 1)
     cluster.stop()
@@ -256,7 +256,7 @@ def test_a_postgresql_that_goes_away_is_unavailable_and_serves_again_when_it_is_
     assert database.write_now("add", _add, 2) == 2
     assert database.read_now("count", _count) == 2
     database.close()
-    cluster.sql("DROP DATABASE away WITH (FORCE)")
+    cluster.drop("away")
 
 
 def test_a_caller_that_stopped_waiting_harms_nobody(database: Database) -> None:
