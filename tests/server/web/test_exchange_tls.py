@@ -180,7 +180,9 @@ def test_a_plane_that_stops_answers_those_who_wait_before_it_hangs_up(here: Cros
             assert at - stopped < 2
 
     async def when_heard(wire: Wire) -> tuple[bytes, float]:
-        return await wire.hear(), clock.monotonic()
+        said, at = await wire.hear(), clock.monotonic()
+        wire.writer.close()  # else the plane is polite to it for as long as it may
+        return said, at
 
     asyncio.run(asyncio.wait_for(tell(), 60))
 
