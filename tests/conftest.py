@@ -17,6 +17,7 @@ from checkvalve import clock, ids
 from checkvalve.server.db import migrate
 from checkvalve.server.db.database import Database
 from tests.parts import memory, postgres
+from tests.parts.plane import PlaneProcess
 
 settings.register_profile("checkvalve", deadline=None)
 settings.load_profile("checkvalve")
@@ -62,6 +63,15 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     migrate.upgrade(database)
     database.close()
     return path
+
+
+@pytest.fixture(scope="session")
+def made_plane(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a plane that `init` made, to copy from."""
+    plane = PlaneProcess(tmp_path_factory.mktemp("made") / "plane")
+    made = plane.init()
+    assert made.returncode == 0, made.stderr
+    return plane.directory
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.real_parts)])

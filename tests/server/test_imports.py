@@ -25,10 +25,8 @@ PIECE = 1 << 20
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[PlaneProcess]:
-    plane = PlaneProcess(tmp_path / "plane")
-    assert plane.init().returncode == 0
-    plane.start()
+def plane(tmp_path: Path, made_plane: Path) -> Iterator[PlaneProcess]:
+    plane = PlaneProcess(tmp_path / "plane").like(made_plane).start()
     yield plane
     plane.close()
 

@@ -25,9 +25,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def plane(tmp_path: Path) -> Iterator[PlaneProcess]:
-    plane = PlaneProcess(tmp_path / "plane")
-    assert plane.init().returncode == 0
+def plane(tmp_path: Path, made_plane: Path) -> Iterator[PlaneProcess]:
+    plane = PlaneProcess(tmp_path / "plane").like(made_plane)
     yield plane
     plane.close()
 
@@ -45,7 +44,7 @@ def plane_on(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PlanePr
     yield plane
     plane.close()
     if request.param == "postgresql":
-        cluster.sql("DROP DATABASE plane_process WITH (FORCE)")
+        cluster.drop("plane_process")
 
 
 def _run(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
