@@ -43,15 +43,18 @@ fix: $(STAMP) ## format, repair what can be repaired, bring .importlinter up to 
 
 ##@ Prove it
 
+# Programs of the tree are started by the hundred: they are compiled once, whatever the environment says.
+test walks proofs: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(STAMP) ## all tests [T=path: that one only] [T=quick: under two minutes, no real parts]
 ifeq ($(T),quick)
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not real_parts" --ignore=tests/proofs --ignore=tests/bench $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal -m "not slow and not real_parts" --ignore=tests/proofs --ignore=tests/bench $(ARGS)
 else ifneq ($(T),)
 	@tests/parts/install.sh
 	$(BIN)/python -m pytest $(T) $(ARGS)
 else
 	@tests/parts/install.sh
-	$(BIN)/python -m pytest -n $(WORKERS) --ignore=tests/proofs --ignore=tests/bench $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --ignore=tests/proofs --ignore=tests/bench $(ARGS)
 endif
 
 walks: $(STAMP) ## whole stories, with real processes
