@@ -24,6 +24,7 @@ import sqlalchemy as sa
 from checkvalve import clock
 from checkvalve.agent.link import contexts
 from checkvalve.crypto import envelope, keys
+from checkvalve.demo.caller import Caller
 from checkvalve.ids import AttemptId, DeviceId, ReleaseId
 from checkvalve.protocol import receipt as receipts
 from checkvalve.protocol.enrol import Joined
@@ -58,6 +59,7 @@ class Estate:
     folder: Path
     releases: dict[str, Release] = field(default_factory=dict)
     database: Database = field(init=False, repr=False)
+    _admin: tuple[int, Caller] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Open the database of the plane, which was made."""
@@ -84,6 +86,13 @@ class Estate:
     def secret(self) -> Path:
         """Return the file with the administrator's password and passphrase."""
         return self.folder / "secret"
+
+    @property
+    def admin(self) -> Caller:
+        """Return the administrator, signed in once in the life of the plane's process: a password is work for both."""
+        if self._admin is None or self._admin[0] != self.plane.pid:
+            self._admin = self.plane.pid, self.plane.caller()
+        return self._admin[1]
 
     def run(self, *words: str, who: str = "admin") -> str:
         """Run a command of the CLI as this person and return what it printed; fail on any exit code but 0."""
@@ -224,12 +233,12 @@ class Estate:
 
     def entries(self, agent: Agent, action: str, kind: str = "outcome") -> list[dict[str, Any]]:
         """Return the entries of an action on a device, newest first, as a person reads them."""
-        found = self.plane.caller().get("/api/v1/audit", action=action, limit=500)["items"]
+        found = self.admin.get("/api/v1/audit", action=action, limit=500)["items"]
         return [each for each in found if each["kind"] == kind and each["subject"] == f"device:{agent.device}"]
 
     def moves(self, agent: Agent, how: str) -> None:
         """Quarantine, accept or retire a device."""
-        self.plane.caller().post(f"/api/v1/devices/{agent.device}/{how}", reason="The cabinet was found open.")
+        self.admin.post(f"/api/v1/devices/{agent.device}/{how}", reason="The cabinet was found open.")
 
     def all_told(self, agent: Agent) -> None:
         """Wait until the plane has all lines of a device that runs; see that it has each once, and receipts too."""
