@@ -13,6 +13,7 @@ from tests.agent.engine.images import Built, Made, release, service
 from tests.parts import archives
 
 GATE = Gate(start_grace_ms=10_000, soak_ms=5_000)
+SHORT = Gate(start_grace_ms=5_000, soak_ms=1_000)
 PROBE = ExecProbe(command=("ready",), every_ms=1_000)
 
 
@@ -52,6 +53,11 @@ def made(number: int, services: Mapping[str, str | dict[str, Any]], **more: Any)
 def pair(number: int) -> Made:
     """Return two services that are well; `pump` starts after `web`."""
     return made(number, {"web": "", "pump": {"after": ("web",)}})
+
+
+def quick(number: int) -> Made:
+    """Return the same, that has proved itself after a second."""
+    return remade(gated(pair(number), SHORT), pair(number))
 
 
 def data(number: int) -> Made:

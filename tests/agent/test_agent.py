@@ -4,6 +4,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 from pathlib import Path
 
@@ -11,25 +12,22 @@ import pytest
 
 from checkvalve import clock
 from checkvalve.protocol.exchange import State
-from checkvalve.protocol.workload import Gate
 from tests.agent import living as lives
 from tests.agent import small
 from tests.agent.device import told
 from tests.agent.engine.images import Made
 from tests.agent.living import TOKEN, living
+from tests.parts import record_kills
 
 pytestmark = pytest.mark.slow
 
 SIMULATED = ("--engine", "simulated")
-SHORT = Gate(start_grace_ms=5_000, soak_ms=1_000)
-
-
-def _pair(number: int) -> Made:
-    return small.remade(small.gated(small.pair(number), SHORT), small.pair(number))
+SAMPLE = 4  # of the records of an attempt; all of them are in `tests/proofs/test_devices.py`
+SEED = int.from_bytes(clock.entropy(4))
 
 
 def _bad(number: int) -> Made:
-    return small.remade(small.gated(small.exits(number, after=0.5), SHORT), small.exits(number))
+    return small.remade(small.gated(small.exits(number, after=0.5), small.SHORT), small.exits(number))
 
 
 @told
@@ -43,16 +41,16 @@ async def test_one_command_joins_and_another_runs_until_it_is_told_to_end(tmp_pa
         code, _, err = await device.call("join", *words)
         assert (code, "agent.joined" in err) == (1, True)
         await device.begin()
-        assert await device.deploy(_pair(1)) is State.COMMITTED
+        assert await device.deploy(small.quick(1)) is State.COMMITTED
         assert await device.deploy(_bad(2)) is State.ROLLED_BACK
         begun = clock.monotonic()
         assert await device.end() == 0
         assert clock.monotonic() - begun < 5
         code, out, _ = await device.call("status", "--json")
-        assert (code, json.loads(out)["state"], json.loads(out)["active"]) == (0, "rolled_back", _pair(1).digest)
+        assert (code, json.loads(out)["state"], json.loads(out)["active"]) == (0, "rolled_back", small.quick(1).digest)
         code, out, _ = await device.call("status")
         assert "gate.exited" in out
-        assert _pair(1).digest in out
+        assert small.quick(1).digest in out
 
 
 @told
@@ -71,7 +69,7 @@ async def test_the_agent_holds_no_tcp_or_udp_listener_at_any_time_of_a_rollout(t
                 await asyncio.sleep(0.01)
 
         looking = asyncio.ensure_future(look())
-        await device.deploy(_pair(1))
+        await device.deploy(small.quick(1))
         await device.deploy(_bad(2))
         looking.cancel()
         assert looks > 50
@@ -89,27 +87,15 @@ def test_a_look_at_sockets_finds_one_that_listens() -> None:
 
 
 @told
-async def test_an_agent_that_is_killed_after_each_record_ends_in_old_or_new(tmp_path: Path) -> None:
+async def test_an_agent_that_is_killed_after_some_record_ends_in_old_or_new(tmp_path: Path) -> None:
+    print(f"seed {SEED}")
     async with living(tmp_path, *SIMULATED) as device:
         await device.join()
         await device.begin()
-        assert await device.deploy(_pair(1)) is State.COMMITTED
+        assert await device.deploy(small.quick(1)) is State.COMMITTED
         await device.end(signal.SIGKILL)
-        number = 2
-        for kill_at in range(1, 10):
-            made = _pair(number)
-            before = device.status().active
-            attempt = device.order(made)
-            killed = await device.begin(kill_at)
-            assert await asyncio.wait_for(killed.wait(), 60) == -signal.SIGKILL
-            await device.begin()
-            await device.until(lambda: device.told(attempt) is not None)  # noqa: B023
-            outcome = device.told(attempt)
-            assert outcome in {State.COMMITTED, State.ROLLED_BACK}, kill_at
-            assert device.status().active == (made.digest if outcome is State.COMMITTED else before)
-            assert [each.attempt for each in device.receipts].count(attempt) == 1
-            await device.end(signal.SIGKILL)
-            number += 1
+        for kill_at in random.Random(SEED).sample(record_kills.RECORDS, SAMPLE):
+            await record_kills.killed(device, small.quick(1 + kill_at), kill_at)
 
 
 @told

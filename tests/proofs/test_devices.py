@@ -14,10 +14,11 @@ import pytest
 
 from checkvalve.agent import steps
 from checkvalve.protocol.exchange import State
+from tests.agent import small
 from tests.agent.device import told
 from tests.agent.engine import images
 from tests.agent.living import Living, living
-from tests.parts import both_kills, device_kills, docker, postgres
+from tests.parts import both_kills, device_kills, docker, postgres, record_kills
 from tests.parts.agents import Agent
 from tests.parts.device_kills import BACK, NEW
 from tests.parts.estate import Estate
@@ -74,6 +75,17 @@ def test_nothing_is_lost_or_doubled_between_a_device_and_its_plane(
     finally:
         agent.end(signal.SIGKILL)
         estate.close()
+
+
+@told
+async def test_an_agent_killed_after_each_record_ends_in_old_or_new(tmp_path: Path) -> None:
+    async with living(tmp_path, "--engine", "simulated") as device:
+        await device.join()
+        await device.begin()
+        assert await device.deploy(small.quick(1)) is State.COMMITTED
+        await device.end(signal.SIGKILL)
+        for number in book.rounds("agent killed after each record, simulated engine", len(record_kills.RECORDS)):
+            await record_kills.killed(device, small.quick(2 + number), record_kills.RECORDS[number])
 
 
 @pytest.fixture(scope="module")
