@@ -72,7 +72,7 @@ bench: $(STAMP) ## measure; results in build/bench.json
 
 ##@ See it
 
-demo: $(STAMP) ## watch the promise being kept [ARGS=--exit: check and leave nothing behind]
+demo: $(STAMP) ## watch the promise being kept [ARGS=--exit: check and leave nothing behind; --stop: end it]
 	$(BIN)/checkvalve demo $(ARGS)
 
 serve: $(STAMP) ## a plane on this machine, with its data in build/plane [DATA=dir]

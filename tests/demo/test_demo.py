@@ -2,30 +2,71 @@
 """The demo as a newcomer runs it, and that it would say so if something did not hold."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from checkvalve.demo import main, report
-from checkvalve.demo.facts import Fact
+from checkvalve.demo.facts import Fact, Picture
 from checkvalve.demo.stage import Stage
 from tests.conftest import NOON
 
+DEMO = (sys.executable, "-m", "checkvalve.main", "demo", "--engine", "simulated")
+FACTS = 24
+
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_demo_holds_what_it_claims_and_leaves_nothing_but_its_report(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "checkvalve.main", "demo", "--exit", "--build", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([*DEMO, "--exit", "--build", str(tmp_path)], capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
-    assert (done.returncode, lines[-1]) == (0, "demo: 15 facts held"), done.stdout + done.stderr
+    assert (done.returncode, lines[-1:]) == (0, [f"demo: {FACTS} facts held"]), done.stdout + done.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["demo-report.html"]
     page = (tmp_path / "demo-report.html").read_text()
-    assert "15 of 15 facts held" in page
-    assert "http" not in page.replace("https://127.0.0.1", "").replace("http-equiv", "")
-    running = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and _runs_in(entry, tmp_path)]
-    assert running == []
+    assert f"{FACTS} of {FACTS} facts held" in page
+    assert page.count("<svg") == 5
+    for remote in ("http://", "src=", "href=", "@import", "url("):
+        assert remote not in page
+    assert "https://" not in page.replace("https://127.0.0.1", "")
+    assert _running(tmp_path) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_interrupted_leaves_nothing_that_runs(
+    tmp_path: Path, how: signal.Signals, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    command = [*DEMO, "--build", str(tmp_path)]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_until((tmp_path / "demo" / "plane.pid").exists)
+    demo.send_signal(how)
+    said, _ = demo.communicate(timeout=60)
+    assert demo.returncode == 1
+    assert "The demo was interrupted." in said
+    assert _running(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_what_a_killed_demo_left_is_stopped_and_removed_by_the_next(
+    tmp_path: Path, wait_until: Callable[[Callable[[], bool]], None]
+) -> None:
+    demo = subprocess.Popen([*DEMO, "--build", str(tmp_path)], stdout=subprocess.DEVNULL)
+    plane = tmp_path / "demo" / "plane.pid"
+    wait_until(lambda: plane.exists() and bool(plane.read_text()))
+    demo.kill()
+    demo.wait()
+    wait_until(lambda: len(_running(tmp_path)) == 1)  # the plane
+    done = subprocess.run(
+        [*DEMO, "--stop", "--build", str(tmp_path)], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "Nothing of the demo runs any more.")
+    assert _running(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fact_that_does_not_hold_is_said_and_fails_the_demo(
@@ -35,22 +76,46 @@ def test_a_fact_that_does_not_hold_is_said_and_fails_the_demo(
         return [Fact("Good", "1", "1", "look", held=True), Fact("Bad", "2", "1", "look", held=False)]
 
     monkeypatch.setattr(main, "ACTS", (("An act", play),))
-    assert main.run(["demo", "--exit", "--build", str(tmp_path)]) == 1
+    assert main.run(["demo", "--exit", "--engine", "simulated", "--build", str(tmp_path)]) == 1
     said = capsys.readouterr().out
+    assert "The containers are simulated (it was asked for)" in said
     assert "NOT HELD  Bad" in said
     assert said.splitlines()[-1] == "demo: 1 facts held, 1 DID NOT"
     assert "1 of 2 facts held" in (tmp_path / "demo-report.html").read_text()
 
 
+def test_a_defect_in_an_act_stops_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = threading.Event()
+    monkeypatch.setattr(Stage, "stop", lambda _: stopped.set())
+
+    def play(_: Stage) -> list[Fact]:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(main, "ACTS", (("An act", play),))
+    with pytest.raises(KeyError, match="a defect"):
+        main.run(["demo", "--engine", "simulated", "--build", str(tmp_path)])
+    assert stopped.is_set()
+
+
 def test_the_report_shows_what_was_measured_as_text(tmp_path: Path) -> None:
     fact = Fact("<b>claim</b>", "1 & 2", "1", "look", held=True)
-    page = report.write(tmp_path / "r.html", [report.Played("<script>", 1.0, (fact,))], NOON).read_text()
+    pictures = [Picture("<i>", "a < b", "<svg></svg>")]
+    played = [report.Played("<script>", 1.0, (fact,))]
+    page = report.write(tmp_path / "r.html", played, NOON, pictures, "on <Docker>").read_text()
     assert "&lt;b&gt;claim&lt;/b&gt;" in page
-    assert "<script>" not in page
+    assert "<svg></svg>" in page
+    for markup in ("<script>", "<i>", "<Docker>", "a < b"):
+        assert markup not in page
 
 
-def _runs_in(process: Path, directory: Path) -> bool:
-    try:
-        return process.name != str(os.getpid()) and str(directory) in (process / "cmdline").read_text()
-    except OSError:
-        return False
+def _running(directory: Path) -> list[str]:
+    """Return the commands of all other processes that name the directory."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and entry.name != str(os.getpid()):
+            try:
+                said = (entry / "cmdline").read_text()
+            except OSError:
+                continue
+            found += [said] if str(directory) in said else []
+    return found

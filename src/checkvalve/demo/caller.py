@@ -28,7 +28,9 @@ class Caller:
     def __init__(self, url: str, authority: Path, login: str) -> None:
         trust = ssl.create_default_context(cafile=str(authority))
         self.login = login
-        self._http = httpx.Client(base_url=url, verify=trust, timeout=20, limits=httpx.Limits(max_connections=20))
+        limits = httpx.Limits(max_connections=20)
+        # The plane is on this machine: no proxy of its environment is asked.
+        self._http = httpx.Client(base_url=url, verify=trust, timeout=20, limits=limits, trust_env=False)
 
     def sign_in(self, password: str) -> None:
         """Sign in; raise `RefusedError`."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an act of the demo found: a claim, what was measured, what was aimed at, and how to check it yourself."""
+"""What an act of the demo found: claims with what was measured, and pictures of it."""
 
 from dataclasses import dataclass
 
@@ -13,3 +13,12 @@ class Fact:
     target: str
     check: str
     held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An SVG drawn from what was measured, and a sentence that says what it shows."""
+
+    title: str
+    sentence: str
+    svg: str

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices of the demo: each a real agent, as a process of its own with a directory of its own."""
+"""Devices of the demo: each a real agent, as a process of its own with a directory of its own.
+
+What a device did is read from its own journal, and whose its receipts are from its own certificate: not from the plane.
+"""
 
 import contextlib
 import json
@@ -7,11 +10,16 @@ import math
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from checkvalve import clock
+from checkvalve.agent import identity, journal
+from checkvalve.crypto import certificates, keys
+from checkvalve.protocol.exchange import Event, State
 
 AGENT = (sys.executable, "-c", "from checkvalve.main import agent; agent()")
 
@@ -41,16 +49,23 @@ class Agent:
         self.device = json.loads(done.stdout)["device"]
         return ""
 
-    def start(self, log: Path) -> None:
-        """Run it, on an engine that is simulated."""
+    def start(self, log: Path, words: Sequence[str]) -> None:
+        """Run it; `words` say on which engine."""
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                [*AGENT, "run", "--data", str(self.directory), "--engine", "simulated"],
+                [*AGENT, "run", "--data", str(self.directory), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
             )
+        self.directory.with_suffix(".pid").write_text(str(self.process.pid))
+
+    def kill(self) -> None:
+        """Take its power away: SIGKILL, no goodbye."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def stop(self) -> None:
         """Stop it, and wait for its end."""
@@ -58,8 +73,28 @@ class Agent:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
-            self.process.kill()
-            self.process.wait()
+            self.kill()
+
+    @property
+    def events(self) -> list[Event]:
+        """Return its journal, without the lines of its head; it is read while the agent writes it."""
+        file = self.directory / journal.NAME
+        found = []
+        for line in file.read_bytes().split(b"\n")[2:-1] if file.exists() else ():
+            with contextlib.suppress(msgspec.DecodeError):
+                found.append(msgspec.json.decode(line, type=Event))
+        return found
+
+    @property
+    def state(self) -> State:
+        """Return how far its attempt is, by its own journal."""
+        return next((each.state for each in reversed(self.events) if each.kind == "state"), State.IDLE)
+
+    @property
+    def key(self) -> keys.PublicKey:
+        """Return the public key of the certificate on its disk."""
+        known = msgspec.json.decode((self.directory / identity.FILE).read_bytes(), type=identity.Known)
+        return certificates.public_key(certificates.from_pem(known.current.certificate.encode()))
 
     def listeners(self) -> int:
         """Return how many sockets this process, and what it started, listens on by TCP or UDP."""

@@ -14,7 +14,7 @@ from checkvalve.demo.caller import Caller
 from checkvalve.demo.facts import Fact
 from checkvalve.demo.stage import Stage
 
-TITLE = "The plug is pulled on the plane in the middle of its work"
+TITLE = "The plug is pulled on the plane while people work"
 ENOUGH = 200
 
 Change = tuple[str, str]  # subject and the name it was given

@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Act: from a compose file to a signed list of what may run, with keys that the plane never sees."""
 
-import io
 import json
 import re
-import tarfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from checkvalve import clock
-from checkvalve.crypto import digests
-from checkvalve.demo import outsider
+from checkvalve.demo import outsider, station
 from checkvalve.demo.facts import Fact
 from checkvalve.demo.stage import Stage
 
 TITLE = "What may run: two people sign it, each with a key that the plane never sees"
 SIGNERS = ("rut", "nils")
-IMAGES = ("press-line:2.4.1", "opc-bridge:1.9.0")
 # Who signs with whose key, and what to call it.
 TRIES = (
     ("rut", "stranger", "a stranger's key"),
@@ -24,34 +22,18 @@ TRIES = (
     ("nils", "nils", "Nils"),
 )
 PLACE = "Norra Water"
-RELEASE = "press-line@2.4.1"
-COMPOSE = """\
-name: press-line
-x-checkvalve: { version: 2.4.1, soak: 2m }
-services:
-  press:
-    image: press-line:2.4.1
-    environment: { PLC: 10.20.0.11 }
-    volumes: ["recipes:/var/lib/press"]
-    x-checkvalve: { probes: [ { kind: http, port: 8080, path: /health } ] }
-  bridge:
-    image: opc-bridge:1.9.0
-    ports: ["4840:4840"]
-    depends_on: [press]
-volumes:
-  recipes: { x-checkvalve: { policy: snapshot } }
-"""
+RELEASE = station.ref(station.FIRST)
 # What people really write, and the line on which each mistake stands.
 MISTAKES = """\
-name: press-line
+name: pump-station
 services:
-  press:
-    image: press-line:2.4.1
+  control:
+    image: pump-control:1.0
     privileged: true
     volumes: ["/etc:/host"]
     environment: { PASSWORD: "${PASSWORD}" }
-  bridge:
-    image: opc-bridge:latest
+  telemetry:
+    image: pump-telemetry:latest
     restrat: always
 """
 WRONG = {1, 5, 6, 7, 10}
@@ -61,14 +43,15 @@ def play(stage: Stage) -> list[Fact]:
     """Make keys, bring images, make a release, sign it; and try to get by without."""
     keys = stage.directory / "keys"
     early = _root(stage, keys)
-    return [_images(stage), _compose(stage), _signatures(stage, keys, early), _outsiders(stage)]
+    return [_images(stage), _compose(stage), _signatures(stage, early), _outsiders(stage)]
 
 
 def _root(stage: Stage, keys: Path) -> str:
     """Make everybody's keys and the root of trust; return how the plane took it before both had signed."""
     secret = stage.secret("passphrase")
-    for name in (*SIGNERS, "stranger"):
-        stage.run("", "keys", "make", name, "--out", str(keys), "--passphrase-file", str(secret))
+    with ThreadPoolExecutor() as pool:  # three people, each at a desk of their own
+        made = ("--out", str(keys), "--passphrase-file", str(secret))
+        list(pool.map(lambda name: stage.run("", "keys", "make", name, *made), (*SIGNERS, "stranger")))
     named = [word for name in SIGNERS for role in ("--root", "--targets") for word in (role, str(keys / f"{name}.pub"))]
     needed = ["--root-threshold", "2", "--targets-threshold", "2"]
     online = str(stage.home / "keys" / "online.pub")
@@ -83,24 +66,63 @@ def _root(stage: Stage, keys: Path) -> str:
     return ", ".join(codes)
 
 
+def publish(stage: Stage, versions: Sequence[str]) -> None:
+    """Bring the images of versions, have their releases made, and both people sign, each at a desk of their own.
+
+    Raises `UnavailableError` (`demo.command`).
+    """
+    _imported(stage, _saved(stage, versions), f"images-{versions[0]}.tar")
+    for version in versions:
+        _made(stage, version)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda name: stage.run(name, *_sign(stage, name)), SIGNERS))
+
+
 def _images(stage: Stage) -> Fact:
-    codes, kept = [], []
-    for name in IMAGES:
-        good = _archive(name, clock.entropy(200_000))
-        at = len(good) // 2
-        file = stage.directory / "image.tar"
-        file.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
-        codes.append(stage.refused("rut", "image", "import", str(file), "--scope", PLACE))
-        file.write_bytes(good)
-        said = json.loads(stage.run("rut", "image", "import", str(file), "--scope", PLACE, "--json"))
-        kept += [image["config"] for image in said["images"]]
+    good = _saved(stage, (station.FIRST,))
+    file = stage.directory / "altered.tar"
+    file.write_bytes(station.altered(good))
+    code = stage.refused("rut", "image", "import", str(file), "--scope", PLACE)
+    kept = _imported(stage, good, "image.tar")
+    wanted = len(station.images(station.FIRST, stage.engine.architecture))
     return Fact(
         "An image is what its config says, byte for byte: one bit turned in a layer, and it stays outside",
-        f"{len(IMAGES)} archives with one bit turned: {', '.join(codes)}; as they were: {len(kept)} imported",
-        "all refused, then all imported",
+        f"an archive with one bit turned: {code}; as it was: {len(kept)} images imported",
+        "refused, then all imported",
         "docker save IMAGE > image.tar; checkvalve image import image.tar; checkvalve image list",
-        codes == ["image.digest"] * len(IMAGES) and len(set(kept)) == len(IMAGES),
+        code == "image.digest" and len(set(kept)) == wanted,
     )
+
+
+def _saved(stage: Stage, versions: Sequence[str]) -> bytes:
+    """Return an archive of the images that are new in these versions, as `docker save` writes it."""
+    architecture = stage.engine.architecture
+    images = {name: each for version in versions for name, each in station.images(version, architecture).items()}
+    return station.archive(images, architecture, clock.entropy(station.CONTENT))
+
+
+def _imported(stage: Stage, archive: bytes, name: str) -> list[str]:
+    file = stage.directory / name
+    file.write_bytes(archive)
+    said = json.loads(stage.run("rut", "image", "import", str(file), "--scope", PLACE, "--json"))
+    return [image["config"] for image in said["images"]]
+
+
+def _made(stage: Stage, version: str) -> None:
+    file = stage.directory / f"compose-{version}.yaml"
+    file.write_text(station.compose(version, stage.mark, simulated=stage.engine.simulated))
+    stage.run("rut", "release", "create", str(file), "--scope", PLACE)
+
+
+def _signed(stage: Stage, login: str, key: str) -> str:
+    """Sign the open draft; return the code of the refusal, nothing if the signature was taken."""
+    return stage.refused(login, *_sign(stage, key))
+
+
+def _sign(stage: Stage, key: str) -> tuple[str, ...]:
+    keys = stage.directory / "keys"
+    sign = ("release", "sign", "--key", str(keys / f"{key}.key"), "--root", str(keys / "root.json"))
+    return *sign, "--passphrase-file", str(stage.secret("passphrase"))
 
 
 def _compose(stage: Stage) -> Fact:
@@ -120,16 +142,12 @@ def _compose(stage: Stage) -> Fact:
     )
 
 
-def _signatures(stage: Stage, keys: Path, early: str) -> Fact:
-    file = stage.directory / "compose.yaml"
-    file.write_text(COMPOSE)
-    stage.run("rut", "release", "create", str(file), "--scope", PLACE)
+def _signatures(stage: Stage, early: str) -> Fact:
+    _made(stage, station.FIRST)
     said, early_rollouts = [], []
     for name, key, who in TRIES:
         early_rollouts.append(_taken(stage))
-        sign = ("release", "sign", "--key", str(keys / f"{key}.key"), "--root", str(keys / "root.json"))
-        secret = ("--passphrase-file", str(stage.secret("passphrase")))
-        said.append(f"{who}: {stage.refused(name, *sign, *secret) or 'taken'}")
+        said.append(f"{who}: {_signed(stage, name, key) or 'taken'}")
     after = next(one for one in stage.caller("rut").get("/api/v1/releases")["items"])
     stage.ids["release"] = after["ref"]
     stopped = sum(code == "release.not_published" for code in early_rollouts)
@@ -172,23 +190,3 @@ def _outsiders(stage: Stage) -> Fact:
 def _altered(data: bytes) -> bytes:
     """Change a digit of the version, which each file has."""
     return re.sub(rb'"version":(\d+)', lambda found: b'"version":%d' % (int(found[1]) + 1), data)
-
-
-def _archive(name: str, content: bytes) -> bytes:
-    """Return what `docker save` writes of an image of one layer."""
-    layer = _tar({"app/program": content})
-    rootfs = {"type": "layers", "diff_ids": ["sha256:" + digests.sha256_hex(layer)]}
-    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode()
-    file = digests.sha256_hex(config) + ".json"
-    manifest = json.dumps([{"Config": file, "RepoTags": [name], "Layers": ["a/layer.tar"]}]).encode()
-    return _tar({"a/layer.tar": layer, file: config, "manifest.json": manifest})
-
-
-def _tar(files: dict[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, data in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            tar.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
