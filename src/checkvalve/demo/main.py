@@ -137,6 +137,8 @@ def _invite(console: Console, stage: Stage) -> None:
     console.print(f"  The certificate is the demo's own: {stage.home}/keys/authority.crt")
     for login, who in LOGINS.items():
         console.print(f"  sign in as {login:7} password {stage.people[login]}  [dim]{who}[/dim]")
+    program = Path(sys.executable).with_name("checkvalve")
+    console.print(f"  or at a terminal: {program} login {stage.url} --pin {stage.pin} --login anna", soft_wrap=True)
     console.print("Stop and remove all of it with: make demo ARGS=--stop")
 
 
