@@ -64,7 +64,8 @@ class Typist:
         self.seen = ""
         self._decoder = codecs.getincrementaldecoder("utf-8")()  # what is read may end within a letter
         self._process = subprocess.Popen(
-            ["setsid", "--ctty", *CHECKVALVE, *words],
+            # A terminal of one's own takes Ctrl-C, also where the tests run in the background and do not.
+            ["env", "--default-signal=INT", "setsid", "--ctty", *CHECKVALVE, *words],
             stdin=far,
             stdout=far,
             stderr=far,

@@ -41,7 +41,8 @@ def test_the_demo_holds_what_it_claims_and_leaves_nothing_but_its_report(tmp_pat
 def test_a_demo_that_is_interrupted_leaves_nothing_that_runs(
     tmp_path: Path, how: signal.Signals, wait_until: Callable[[Callable[[], bool]], None]
 ) -> None:
-    command = [*DEMO, "--build", str(tmp_path)]
+    # As at a terminal, also where the tests run in the background and take no interrupt.
+    command = ["env", "--default-signal=INT", *DEMO, "--build", str(tmp_path)]
     demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     wait_until((tmp_path / "demo" / "plane.pid").exists)
     demo.send_signal(how)
