@@ -22,6 +22,8 @@ DraftId = NewType("DraftId", str)
 DeviceId = NewType("DeviceId", str)
 InviteId = NewType("InviteId", str)
 AttemptId = NewType("AttemptId", str)
+ValueId = NewType("ValueId", str)
+HoldId = NewType("HoldId", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26

@@ -9,6 +9,8 @@ import importlib
 import sys
 from typing import NoReturn
 
+from checkvalve.crypto import process
+
 PLACES = {
     "init": "checkvalve.server.main",
     "serve": "checkvalve.server.main",
@@ -35,6 +37,7 @@ def agent() -> None:
 
 
 def _run(program: str, place: str, words: list[str]) -> NoReturn:
+    process.harden()
     try:
         module = importlib.import_module(place)
     except ModuleNotFoundError as error:

@@ -157,6 +157,14 @@ def names(der: bytes) -> tuple[str, ...]:
     return tuple(str(name.value) for name in found if isinstance(name, x509.DNSName | x509.IPAddress))
 
 
+def issuer(der: bytes) -> str:
+    """Return who issued it, as people write it (RFC 4514); `InvalidError` (`certificate.form`)."""
+    try:
+        return _read(der).issuer.rfc4514_string()
+    except _UNREADABLE as error:
+        raise _unreadable() from error
+
+
 def device_id(der: bytes) -> str:
     """Return the device's id; `InvalidError` (`certificate.form`, or `certificate.device`: it does not name one)."""
     uris = [name.value for name in _alternatives(der) if isinstance(name, x509.UniformResourceIdentifier)]

@@ -7,8 +7,9 @@ report is due at another time than the device's interval says. Reports may be re
 journal and number, a receipt by the digest of its payload.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -26,6 +27,7 @@ LARGEST_REPORT = 1 << 20  # bytes
 LARGEST_ORDERS = 256 * 1024
 MOST_EVENTS = 100
 MOST_RECEIPTS = 4
+MOST_TAGS = 32
 
 Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -84,6 +86,11 @@ class Workload(Struct, kw_only=True, frozen=True):
     state: Word  # the engine's word: running, exited, …
     health: Word = ""
     restarts: int = 0
+    # ---- Since capability 3; left out of the digest where they say nothing. ----
+    crashes: Count = 0  # since it was committed, and no day without one between two of them
+    since: Wall = 0  # the first of those; 0: there is none
+    exit: int | None = None  # the newest code that was seen of them
+    oom: bool = False  # it was killed because memory ran out
 
 
 class Listening(Struct, kw_only=True, frozen=True, order=True):
@@ -92,6 +99,22 @@ class Listening(Struct, kw_only=True, frozen=True, order=True):
     protocol: Literal["tcp", "udp"]
     address: Word
     port: int
+
+
+class Tag(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A lock-out tag: while it hangs, nothing is switched. `number` is of the permit to work, or empty.
+
+    One that was hung at the device is seen by the plane and not lifted by it; one of the plane's names its place in
+    `where`, as people call it.
+    """
+
+    id: Id
+    name: Word  # who hung it
+    reason: Sentence
+    number: Word = ""
+    at: Wall
+    by: Literal["device", "plane"]
+    where: Word = ""
 
 
 class Status(Struct, kw_only=True, frozen=True):
@@ -110,6 +133,10 @@ class Status(Struct, kw_only=True, frozen=True):
     link: Word = ""
     workloads: Annotated[tuple[Workload, ...], Meta(max_length=200)] = ()
     listeners: Annotated[tuple[Listening, ...], Meta(max_length=500)] = ()
+    # ---- Since capability 3; left out of the digest where they say nothing. ----
+    values: Ref = ""  # digest of the values that the active release runs with
+    held: Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)] = ()
+    window: Wall = 0  # until when somebody at the device has opened its window; 0: nobody has
 
 
 class Report(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -144,10 +171,22 @@ class Deploy(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, tag_
 
     attempt: Id
     target: Annotated[str, Meta(max_length=200)]  # `ORG/name/HEX.json`
-    values: Annotated[dict[str, str], Meta(max_length=0)] = {}  # variables, files, secrets: their place
+    values: Annotated[dict[Literal["digest"], Ref], Meta(max_length=1)] = msgspec.field(default_factory=dict)
+
+    @property
+    def filled(self) -> str:
+        """Return the digest of the values that fill it (`protocol.values`), "" if none do."""
+        return self.values.get("digest", "")
 
 
-Item = Deploy
+class Hold(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="hold"):
+    """These are the tags of the plane's that hang for this device now, all of them (since capability 3)."""
+
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)]
+
+
+Item = Deploy | Hold
+_ITEMS: dict[str, type[Item]] = {"deploy": Deploy, "hold": Hold}
 
 
 class Orders(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -165,6 +204,10 @@ class Orders(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     expires_at: Wall
     items: Annotated[tuple[msgspec.Raw, ...], Meta(max_length=16)]
     v: Literal[1] = 1
+
+
+_ADDED: dict[str, object] = {"values": "", "held": (), "window": 0}
+_ADDED_OF_WORKLOADS: dict[str, object] = {"crashes": 0, "since": 0, "exit": None, "oom": False}
 
 
 def orders(data: bytes) -> Orders:
@@ -188,11 +231,22 @@ def item(data: msgspec.Raw) -> Item | str:
     try:
         kind = msgspec.json.decode(data, type=dict[str, msgspec.Raw])["kind"]
         named = msgspec.json.decode(kind, type=str)
-        return msgspec.json.decode(data, type=Deploy) if named == "deploy" else named
+        return msgspec.json.decode(data, type=_ITEMS[named]) if named in _ITEMS else named
     except (msgspec.DecodeError, KeyError) as error:
         raise InvalidError("orders.form", f"An item of the orders cannot be read: {error}.") from error
 
 
 def digest(status: Status) -> str:
     """Return the SHA-256 of a status, in hex; both ends make it."""
-    return digests.sha256_hex(canonical.dumps(msgspec.to_builtins(status)))
+    plain = msgspec.to_builtins(status)
+    _without(plain, _ADDED)
+    for each in plain["workloads"]:
+        _without(each, _ADDED_OF_WORKLOADS)
+    return digests.sha256_hex(canonical.dumps(plain))
+
+
+def _without(plain: dict[str, Any], added: Mapping[str, object]) -> None:
+    """Take away what was added since the first capability and says nothing."""
+    for name, nothing in added.items():
+        if plain[name] == nothing:
+            del plain[name]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from checkvalve.protocol.api import Answer, Name, Path, Request, Text, Time, Word
+from checkvalve.protocol.api import Answer, Id, Name, Path, Request, Text, Time, Word
 from checkvalve.protocol.enrol import LinkClass
 from checkvalve.protocol.exchange import State, Status
 
@@ -42,6 +42,62 @@ class Reason(Request, frozen=True):
     reason: Text
 
 
+class NewHold(Request, frozen=True):
+    """A lock-out tag, at a place for all below it or on one device: one of the two is named.
+
+    `name` is who hangs it, as the tag shows; left out, it is what the person is called. `number` is of the permit to
+    work.
+    """
+
+    reason: Text
+    scope: Path | None = None
+    device: Id | None = None
+    name: Word = ""
+    number: Word = ""
+
+
+class Lifting(Request, frozen=True):
+    """Why a tag is lifted; may be empty for one's own."""
+
+    reason: Text = ""
+
+
+class Hold(Answer, frozen=True):
+    """A lock-out tag of the plane's: at the place `scope`, or on `device`, which stands there.
+
+    It hangs while `lifted_at` is empty.
+    """
+
+    id: str
+    scope: str
+    device: str | None
+    name: str
+    reason: str
+    number: str
+    made_by: str
+    made_at: Time
+    lifted_by: str | None
+    lifted_at: Time | None
+    lifted_why: str
+
+
+class Hung(Answer, frozen=True):
+    """A tag that hangs for a device now. One that was hung at the device is lifted there and nowhere else.
+
+    `where` is the place that it hangs at, a path; empty: on this device. `known` says whether the device has said that
+    it knows of it: until then it may still switch. `at` is by the clock of who hung it.
+    """
+
+    id: str
+    by: Literal["device", "plane"]
+    where: str
+    name: str
+    reason: str
+    number: str
+    at: Time | None
+    known: bool
+
+
 class Invite(Answer, frozen=True):
     """What lets devices in, without its secret. `state` is what it is worth now."""
 
@@ -70,7 +126,8 @@ class Device(Answer, frozen=True):
     """A device as lists have it.
 
     `trust` is accepted, observe, quarantined or retired; `liveness` online, late, offline or never_seen. `state` is how
-    far its attempt has come, `active` the digest (sha256:…) of the release that runs.
+    far its attempt has come, `active` the digest (sha256:…) of the release that runs. `held` are the tags that hang for
+    it, nothing is switched while one does; `window` is until when somebody at the device has opened its window.
     """
 
     id: str
@@ -86,6 +143,8 @@ class Device(Answer, frozen=True):
     attempt: str
     active: str
     joined_at: Time
+    held: list[Hung]
+    window: Time | None
 
 
 class Assigned(Answer, frozen=True):

@@ -26,5 +26,5 @@ def decode(data: bytes) -> Problem | None:
     """Return the problem that `data` is, or None: a proxy or portal in between answers in words of its own."""
     try:
         return msgspec.json.decode(data, type=Problem)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None

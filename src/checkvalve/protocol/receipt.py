@@ -5,7 +5,7 @@ A receipt is canonical JSON in a DSSE envelope signed with the device's key. Its
 on, so that a device cannot tell one attempt in two ways.
 """
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -57,6 +57,7 @@ class Receipt(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     code: Word = ""
     reason: Sentence = ""
     active: Ref  # what runs now
+    values: Ref = ""  # digest of the values that the attempt was to run with
     steps: Annotated[tuple[Step, ...], Meta(max_length=500)]
     services: Annotated[tuple[Seen, ...], Meta(max_length=200)]
     data: dict[str, str] = {}  # volume -> `kept`, `not rolled back`, `returned to before the switch`, …
@@ -73,7 +74,10 @@ class Receipt(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
 
 def write(receipt: Receipt) -> bytes:
     """Return the canonical bytes of a receipt; `InvalidError` (`receipt.size`, `canonical.value`)."""
-    data = canonical.dumps(cast("canonical.Json", msgspec.to_builtins(receipt)))
+    plain: dict[str, canonical.Json] = msgspec.to_builtins(receipt)
+    if not receipt.values:  # since capability 3: where it says nothing, a receipt is what it was before
+        del plain["values"]
+    data = canonical.dumps(plain)
     if len(data) > LARGEST:
         raise InvalidError("receipt.size", f"A receipt has at most {LARGEST} bytes.", "Leave out logs.")
     return data

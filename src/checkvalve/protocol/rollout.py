@@ -7,6 +7,7 @@ another is found out, a client votes with the digest it made of what it showed.
 
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta
 
 from checkvalve import canonical
@@ -153,13 +154,28 @@ class Obstacle(Answer, frozen=True):
     remedy: str
 
 
+class LackingDevice(Answer, frozen=True):
+    """A device that the release cannot be filled on, and what is lacking there, as sentences."""
+
+    device: str
+    name: str
+    scope: str
+    lacks: list[str]
+
+
 class RolloutPlan(Answer, frozen=True):
-    """Who would go when if it were started now, who is passed over, and what is in the way, if something is."""
+    """Who would go when if it were started now, who is passed over, and what is in the way, if something is.
+
+    `lacking` are devices that would go and have no values; `exclusive` says, in sentences, what cannot be there twice:
+    the old containers stop before the new ones are made.
+    """
 
     rollout: Rollout
     waves: list[list[PlannedDevice]]
     passed: list[PassedDevice]
     obstacle: Obstacle | None
+    lacking: list[LackingDevice] = msgspec.field(default_factory=list)
+    exclusive: list[str] = msgspec.field(default_factory=list)
 
 
 class ReturningDevice(Answer, frozen=True):

@@ -3,9 +3,10 @@
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
-from checkvalve.protocol import workload
+from checkvalve.protocol import rights, workload
 from checkvalve.protocol.api import Answer, Path, Request, Text, Time, Word
 
 LARGEST_METADATA = 4 << 20  # bytes of one file of TUF metadata
@@ -15,12 +16,18 @@ Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{8,200}\Z")]
 
 
 class NewRelease(Request, frozen=True):
-    """A release to make of a compose file; `name` and `version` count more than what the file says."""
+    """A release to make of a compose file; `name` and `version` count more than what the file says.
+
+    A service with `profiles` is in it if one of them is among these. What `engine`, that of the devices, cannot do is
+    refused.
+    """
 
     scope: Path
     source: Source
     name: Word = ""
     version: Word = ""
+    profiles: Annotated[tuple[Word, ...], Meta(max_length=100)] = ()
+    engine: Literal["docker", "podman"] = "docker"
 
 
 class NewFloor(Request, frozen=True):
@@ -115,6 +122,18 @@ class Checked(Answer, frozen=True):
     same: str
 
 
+class Right(Answer, frozen=True):
+    """What a release may do on a device beyond its containers. `grave`: it hands the device over, or could.
+
+    `what` is as compose writes it; without a `service` any of them may, if a value says so.
+    """
+
+    kind: rights.Kind
+    what: str
+    service: str
+    grave: bool
+
+
 class Release(Answer, frozen=True):
     """A release; `ref` is `name@sha256:…`, its name for ever. `state`: drafted, published, withdrawn, discarded.
 
@@ -136,6 +155,8 @@ class Release(Answer, frozen=True):
     made_by: str
     made_at: Time
     changed_at: Time
+    rights: list[Right] = msgspec.field(default_factory=list)  # the grave first
+    exclusive: list[str] = msgspec.field(default_factory=list)  # sentences: why old and new cannot run side by side
 
 
 class Change(Answer, frozen=True):

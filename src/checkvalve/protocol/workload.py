@@ -3,36 +3,42 @@
 
 A manifest is canonical JSON (RFC 8785) and its SHA-256 is the release's digest: bytes that are not exactly those which
 `write` gives are no manifest. Every image is named by its OCI *config* digest (an engine's image id); durations are
-whole milliseconds. Every field is written, so that a later default changes no digest.
+whole milliseconds. Every field of its version is written, so that a later default changes no digest.
+
+Version 1 has no values, and nothing of the host. A release that needs neither is still written in it (`oldest`): its
+digest is what it was, and agents of before run it. Texts are literal in version 1, and `Template`s are in version 2.
 """
 
-from typing import Annotated, Literal, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta
 
 from checkvalve import canonical
 from checkvalve.crypto import digests
 from checkvalve.errors import InvalidError
+from checkvalve.protocol.declared import MOST, File, Placed, Secret, Variable
+from checkvalve.protocol.part import (
+    DIGEST,
+    LABEL,
+    NAME,
+    Digest,
+    Label,
+    Milliseconds,
+    Name,
+    Part,
+    PortNumber,
+    Size,
+    Template,
+    Text,
+)
+from checkvalve.protocol.reach import Allowed, Bind, Device, Limits, Log, Ulimit
 
-VERSION: Literal[1] = 1
+__all__ = ["DIGEST", "LABEL", "NAME", "Digest", "Name", "Part", "Text"]
+
+VERSION: Literal[2] = 2
 LARGEST = 256 * 1024  # bytes of a manifest, and of the compose file that it was made of
-
-NAME = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?\Z"  # of a release, service, volume, network
-LABEL = r"^[A-Za-z0-9]([A-Za-z0-9._+-]{0,61}[A-Za-z0-9])?\Z"  # of a version
-DIGEST = r"^sha256:[0-9a-f]{64}\Z"
-
-Name = Annotated[str, Meta(pattern=NAME)]
-Label = Annotated[str, Meta(pattern=LABEL)]
-Digest = Annotated[str, Meta(pattern=DIGEST)]
-Text = Annotated[str, Meta(max_length=32_768, pattern=r"^[^\x00]*\Z")]
-Milliseconds = Annotated[int, Meta(ge=0, le=7 * 86_400_000)]
-Size = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-PortNumber = Annotated[int, Meta(ge=1, le=65_535)]
-
-
-class Part(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Base of what a manifest holds."""
 
 
 class Layer(Part, frozen=True):
@@ -107,6 +113,9 @@ class Attachment(Part, frozen=True):
 
     network: Name
     aliases: tuple[Text, ...] = ()
+    ipv4: Template = ""
+    ipv6: Template = ""
+    mac: Template = ""
 
 
 class Port(Part, frozen=True):
@@ -114,7 +123,7 @@ class Port(Part, frozen=True):
 
     target: PortNumber
     published: PortNumber
-    address: Text = ""
+    address: Template = ""
     protocol: Literal["tcp", "udp"] = "tcp"
 
 
@@ -126,18 +135,18 @@ class Service(Part, frozen=True):
     exit: Annotated[int, Meta(ge=0, le=255)] = 0
     each_switch: bool = False
     rerun_on_rollback: bool = False
-    command: tuple[Text, ...] | None = None  # None: the image's own
-    entrypoint: tuple[Text, ...] | None = None
-    environment: dict[Text, Text] = {}
-    labels: dict[Text, Text] = {}
+    command: tuple[Template, ...] | None = None  # None: the image's own
+    entrypoint: tuple[Template, ...] | None = None
+    environment: dict[Text, Template] = msgspec.field(default_factory=dict)
+    labels: dict[Text, Text] = msgspec.field(default_factory=dict)
     user: Text = ""
     working_dir: Text = ""
-    hostname: Text = ""
+    hostname: Template = ""
     init: bool = False
     read_only: bool = False
     no_new_privileges: bool = False
     cap_drop: tuple[Text, ...] = ()
-    tmpfs: tuple[Text, ...] = ()
+    tmpfs: tuple[Text, ...] = ()  # paths; from version 2 on with options, as `/run:size=64m,mode=1777`
     restart: Literal["no", "on-failure", "unless-stopped", "always"] = "unless-stopped"
     stop_signal: Text = ""
     stop_grace_ms: Milliseconds = 10_000
@@ -148,6 +157,21 @@ class Service(Part, frozen=True):
     networks: tuple[Attachment, ...] = ()
     ports: tuple[Port, ...] = ()
     after: tuple[Name, ...] = ()  # services that have started, and oneshots that have ended, before this one starts
+    # ---- Since version 2. ----
+    healthy_first: tuple[Name, ...] = ()  # of `after`: those that must be healthy
+    files: tuple[Placed, ...] = ()
+    secrets: tuple[Placed, ...] = ()
+    devices: tuple[Device, ...] = ()
+    binds: tuple[Bind, ...] = ()
+    host_network: bool = False
+    extra_hosts: dict[Text, Template] = msgspec.field(default_factory=dict)  # name -> address
+    cap_add: tuple[Text, ...] = ()
+    group_add: tuple[Text, ...] = ()
+    sysctls: dict[Text, Template] = msgspec.field(default_factory=dict)
+    ulimits: dict[Text, Ulimit] = msgspec.field(default_factory=dict)
+    limits: Limits = Limits()
+    log: Log = Log()
+    privileged: bool = False
 
 
 class Volume(Part, frozen=True):
@@ -157,9 +181,17 @@ class Volume(Part, frozen=True):
 
 
 class Network(Part, frozen=True):
-    """A network of the release; an `internal` one leads nowhere else."""
+    """A network of the release; an `internal` one leads nowhere else.
+
+    Since version 2: macvlan and ipvlan are on the host's interface `parent`; a fixed `subnet` cannot exist twice.
+    """
 
     internal: bool = False
+    driver: Literal["bridge", "macvlan", "ipvlan"] = "bridge"
+    parent: Template = ""
+    subnet: Template = ""
+    gateway: Template = ""
+    range: Template = ""  # addresses of the subnet that the engine may give
 
 
 class Gate(Part, frozen=True):
@@ -170,12 +202,6 @@ class Gate(Part, frozen=True):
     max_restarts: Annotated[int, Meta(ge=0, le=100)] = 0
 
 
-class Declared(Part, frozen=True):
-    """A variable, file or secret that values will fill. None can be declared yet; their place is here."""
-
-    name: Name
-
-
 class Manifest(Part, frozen=True):
     """A whole release. Services, volumes and networks by name, images by config digest."""
 
@@ -183,21 +209,55 @@ class Manifest(Part, frozen=True):
     version: Label
     services: Annotated[dict[Name, Service], Meta(min_length=1, max_length=100)]
     images: dict[Digest, Image]
-    networks: dict[Name, Network] = {}
-    volumes: dict[Name, Volume] = {}
+    networks: dict[Name, Network] = msgspec.field(default_factory=dict)
+    volumes: dict[Name, Volume] = msgspec.field(default_factory=dict)
     gate: Gate = Gate()
-    variables: Annotated[tuple[Declared, ...], Meta(max_length=0)] = ()
-    files: Annotated[tuple[Declared, ...], Meta(max_length=0)] = ()
-    secrets: Annotated[tuple[Declared, ...], Meta(max_length=0)] = ()
-    v: Literal[1] = VERSION
+    variables: Annotated[tuple[Variable, ...], Meta(max_length=MOST)] = ()
+    files: Annotated[tuple[File, ...], Meta(max_length=MOST)] = ()
+    secrets: Annotated[tuple[Secret, ...], Meta(max_length=MOST)] = ()
+    allow: tuple[Allowed, ...] = ()  # since version 2
+    host_paths: tuple[Text, ...] = ()  # since version 2: binds are of these or below
+    v: Literal[1, 2] = 1
+
+    @property
+    def open(self) -> bool:
+        """Whether there is anything that values fill."""
+        return bool(self.variables or self.files or self.secrets)
+
+
+# What version 1 does not have. `Manifest`'s variables, files and secrets were there, and empty.
+_ADDED: Mapping[str, tuple[str, ...]] = {
+    "manifest": ("allow", "host_paths"),
+    "services": (
+        "healthy_first",
+        "files",
+        "secrets",
+        "devices",
+        "binds",
+        "host_network",
+        "extra_hosts",
+        "cap_add",
+        "group_add",
+        "sysctls",
+        "ulimits",
+        "limits",
+        "log",
+        "privileged",
+    ),
+    "attachments": ("ipv4", "ipv6", "mac"),
+    "networks": ("driver", "parent", "subnet", "gateway", "range"),
+}
+
+_PLAIN_SERVICE, _PLAIN_ATTACHMENT = Service(image=""), Attachment(network="")
 
 
 def write(manifest: Manifest) -> bytes:
     """Return the manifest's one sequence of bytes.
 
-    Raises `InvalidError` (`manifest.value`, `manifest.dangling`, `manifest.size`) for what no device could run.
+    Raises `InvalidError` (`manifest.value`, `manifest.version`, `manifest.dangling`, `manifest.rights`,
+    `manifest.size`) for what no device could or may run.
     """
-    plain = msgspec.to_builtins(manifest)
+    plain = _plain(manifest)
     try:
         msgspec.convert(plain, Manifest)
     except msgspec.ValidationError as error:
@@ -212,7 +272,7 @@ def write(manifest: Manifest) -> bytes:
 def read(data: bytes) -> Manifest:
     """Return the manifest of its bytes.
 
-    Raises `InvalidError`: `manifest.size`, `canonical.form`, `manifest.form`, `manifest.dangling`.
+    Raises `InvalidError`: `manifest.size`, `canonical.form`, `manifest.form`, `manifest.dangling`, `manifest.rights`.
     """
     if len(data) > LARGEST:
         raise _too_large(len(data))
@@ -227,6 +287,20 @@ def read(data: bytes) -> Manifest:
     if write(manifest) != data:
         raise InvalidError("manifest.form", "A field of the manifest is missing.", "Make the release anew.")
     return manifest
+
+
+def oldest(manifest: Manifest) -> Literal[1, 2]:
+    """Return the lowest version that has all the fields that this manifest uses."""
+    services, networks = manifest.services.values(), manifest.networks.values()
+    later = (
+        manifest.open,
+        bool(manifest.allow or manifest.host_paths),
+        any(_uses(one, _PLAIN_SERVICE, "services") for one in services),
+        any(_uses(at, _PLAIN_ATTACHMENT, "attachments") for one in services for at in one.networks),
+        any(_uses(one, Network(), "networks") for one in networks),
+        any(":" in path for one in services for path in one.tmpfs),
+    )
+    return 2 if any(later) else 1
 
 
 def digest(data: bytes) -> str:
@@ -249,19 +323,56 @@ def line(scope: str, name: str) -> str:
 
 
 def _whole(manifest: Manifest) -> None:
-    """Refuse a manifest that names what it does not hold."""
+    """Refuse a manifest that names what it does not hold, or takes what it does not allow."""
+    files, secrets = {each.name for each in manifest.files}, {each.name for each in manifest.secrets}
     for name, service in manifest.services.items():
         missing = [
             *({service.image} - manifest.images.keys()),
             *({mount.volume for mount in service.mounts} - manifest.volumes.keys()),
             *({attachment.network for attachment in service.networks} - manifest.networks.keys()),
             *(set(service.after) - manifest.services.keys()),
+            *(set(service.healthy_first) - set(service.after)),
+            *({placed.name for placed in service.files} - files),
+            *({placed.name for placed in service.secrets} - secrets),
         ]
         if missing:
             raise InvalidError("manifest.dangling", f"Service {name} names {missing[0]}, which is not there.")
+        if service.privileged and "privileged" not in manifest.allow:
+            raise InvalidError("manifest.rights", f"Service {name} is privileged, which the release does not allow.")
     for key, image in manifest.images.items():
         if key != image.config or all(service.image != key for service in manifest.services.values()):
             raise InvalidError("manifest.dangling", f"Image {key} is not what a service runs.")
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    """Return every field of the manifest's version; `InvalidError` (`manifest.version`) if it uses one of a later."""
+    plain: dict[str, Any] = msgspec.to_builtins(manifest)
+    if manifest.v > 1:
+        return plain
+    if oldest(manifest) > 1:
+        raise InvalidError("manifest.version", "A manifest of version 1 cannot say this.", "Write it in version 2.")
+    return _pruned(plain)
+
+
+def _uses(part: Part, plain: Part, kind: str) -> bool:
+    return any(getattr(part, name) != getattr(plain, name) for name in _ADDED[kind])
+
+
+def _pruned(plain: dict[str, Any]) -> dict[str, Any]:
+    """Take out of a manifest as plain values what version 1 does not have."""
+
+    def without(value: dict[str, Any], kind: str) -> None:
+        for name in _ADDED[kind]:
+            value.pop(name, None)
+
+    without(plain, "manifest")
+    for service in plain["services"].values():
+        without(service, "services")
+        for attachment in service["networks"]:
+            without(attachment, "attachments")
+    for network in plain["networks"].values():
+        without(network, "networks")
+    return plain
 
 
 def _too_large(size: int) -> InvalidError:
