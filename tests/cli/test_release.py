@@ -90,6 +90,7 @@ def test_a_dry_run_shows_what_it_would_become_and_stops(here: Works) -> None:
     assert digest in said
     assert json.loads(here.anna.done(*dry, "--json"))["digest"] == digest
     assert digest != here.anna.done(*dry, "-q", "--version", "1.2.0")
+    assert "No service has the profile trace." in here.anna(*dry, "--profile", "trace").out
     assert "[draft.not_found]" in here.anna("release", "draft").err
     asked = here.anna(*dry[:-1])
     assert (asked.code, "[cli.ask]" in asked.err) == (2, True)
@@ -99,6 +100,46 @@ def test_a_dry_run_shows_what_it_would_become_and_stops(here: Works) -> None:
     assert json.loads(here.anna.done("release", "diff", f"{here.name}@1.1.0", "--json"))
     again = here.make("1.1.0", "    user: '1000'\n")
     assert (again.code, "[release.same]" in again.err) == (1, True)
+
+
+RIGHTS = """\
+    network_mode: none
+    devices: ["/dev/serial/by-id/usb-plc:/dev/ttyPLC:rw", /dev/mem]
+"""
+
+
+def test_what_a_release_may_do_on_the_device_is_shown_before_it_is_signed(here: Works) -> None:
+    path = here.folder / "rights.yaml"
+    text = compose(here.name, "1.0.0", f"{here.name}:1", RIGHTS).replace('    ports: ["8080:80"]\n', "")
+    path.write_text(text)
+    told = here.anna.done("release", "create", str(path), "--scope", "Works Water", "--yes")
+    assert "What it may do on the device:\n  ! web: the device /dev/mem" in told
+    grave, plain = (
+        "! web: the device /dev/mem:/dev/mem:rwm",
+        "  web: the device /dev/serial/by-id/usb-plc:/dev/ttyPLC:rw",
+    )
+    shown = here.anna("release", "sign", "--key", str(here.folder / "anna.key")).err
+    assert f"What it may do on the device (! hands it over, or could):\n    {grave}\n    {plain}\n" in shown
+    found = here.anna.done("release", "show", f"{here.name}@1.0.0")
+    assert f"What it may do on the device:\n  {grave}\n  {plain}\n" in found
+    as_json = json.loads(here.anna.done("release", "show", f"{here.name}@1.0.0", "--json"))
+    assert [(one["kind"], one["service"], one["grave"]) for one in as_json["rights"]] == [
+        ("device", "web", True),
+        ("device", "web", False),
+    ]
+    assert len(as_json["exclusive"]) == 2
+
+
+def test_what_podman_cannot_do_is_refused_only_where_devices_have_it(here: Works) -> None:
+    path = here.folder / "podman.yaml"
+    text = compose(here.name, "1.0.0", f"{here.name}:1").replace("data: {}", "data: {x-checkvalve: {policy: snapshot}}")
+    path.write_text(text)
+    words = ["release", "create", str(path), "--scope", "Works Water"]
+    said = here.anna(*words, "--engine", "podman", "--yes")
+    assert (said.code, "[compose.problems]" in said.err) == (1, True)
+    assert "Podman copies no volume" in said.out
+    assert here.anna(*words, "--engine", "lxc").code == 2
+    here.anna.done(*words, "--engine", "docker", "--yes")
 
 
 def test_a_draft_that_is_discarded_takes_its_releases_with_it(here: Works) -> None:

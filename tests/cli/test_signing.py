@@ -10,12 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace as replaced
 
 from checkvalve.cli import signing
 from checkvalve.cli.failures import UnverifiedError
 from checkvalve.crypto import digests, keyfile, keys, metadata
 from checkvalve.crypto.metadata import Target
 from checkvalve.protocol import supply, workload
+from checkvalve.protocol.declared import File, Placed, Secret, Variable
+from checkvalve.protocol.reach import Bind, Device, Limits, Log, Ulimit
 from tests.cli.impostor import Exchange, Impostor
 from tests.cli.terminal import Outcome, Terminal
 
@@ -331,17 +334,91 @@ OTHER: dict[str, Any] = {
     "networks": (workload.Attachment(network="field"),),
     "ports": (workload.Port(target=80, published=8080),),
     "after": ("other",),
+    "healthy_first": ("other",),
+    "files": (Placed(name="conf", target="/conf"),),
+    "secrets": (Placed(name="key", target="/key"),),
+    "devices": (Device(source="/dev/ttyS0", target="/dev/ttyS0"),),
+    "binds": (Bind(source="/srv", target="/srv"),),
+    "host_network": True,
+    "extra_hosts": {"plc": "10.20.0.11"},
+    "cap_add": ("NET_ADMIN",),
+    "group_add": ("dialout",),
+    "sysctls": {"net.ipv4.ip_forward": "1"},
+    "ulimits": {"nofile": Ulimit(soft=1, hard=2)},
+    "limits": Limits(memory=64 << 20),
+    "log": Log(driver="none"),
+    "privileged": True,
 }
+
+
+def runs(said: Mapping[str, Any], **whole: Any) -> list[str]:  # noqa: ANN401 - of Manifest
+    """Return what a signer reads of a release with one service of which this is said."""
+    web = workload.Service(**{"image": "sha256:" + "ab" * 32, **said})
+    image = workload.Image(
+        config=web.image, config_size=2, manifest=web.image, name="pump:1", platform="linux/amd64", layers=()
+    )
+    made = workload.Manifest(name="pump", version="1", services={"web": web}, images={web.image: image})
+    return list(signing._runs(replaced(made, **whole)))
 
 
 @pytest.mark.parametrize("name", [one.name for one in msgspec.structs.fields(workload.Service)])
 def test_nothing_of_a_service_is_signed_unseen(name: str) -> None:
-    def runs(**said: Any) -> list[str]:  # noqa: ANN401 - of Service
-        web = workload.Service(**{"image": "sha256:" + "ab" * 32, **said})
-        image = workload.Image(
-            config=web.image, config_size=2, manifest=web.image, name="pump:1", platform="linux/amd64", layers=()
-        )
-        whole = workload.Manifest(name="pump", version="1", services={"web": web}, images={web.image: image})
-        return list(signing._runs(whole))
+    assert runs({name: OTHER[name]}) != runs({})
 
-    assert runs(**{name: OTHER[name]}) != runs()
+
+WHOLE: dict[str, Any] = {
+    "networks": {"field": workload.Network(internal=True)},
+    "volumes": {"data": workload.Volume()},
+    "gate": workload.Gate(max_restarts=1),
+    "variables": (Variable(name="PLC"),),
+    "files": (File(name="conf", default="a: 1"),),
+    "secrets": (Secret(name="key"),),
+    "allow": ("host-root",),
+    "host_paths": ("/srv",),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_nothing_of_a_release_is_signed_unseen(name: str) -> None:
+    shown_above = {"name", "version", "services", "images", "v"}
+    assert WHOLE.keys() | shown_above == {one.name for one in msgspec.structs.fields(workload.Manifest)}
+    assert runs({}, **{name: WHOLE[name]}) != runs({})
+
+
+@pytest.mark.parametrize("name", [one.name for one in msgspec.structs.fields(workload.Network)])
+def test_nothing_of_a_network_is_signed_unseen(name: str) -> None:
+    other = {"internal": True, "driver": "macvlan"}.get(name, "10.20.0.0/24")
+    one = replaced(workload.Network(), **{name: other})
+    assert runs({}, networks={"field": one}) != runs({}, networks={"field": workload.Network()})
+
+
+def test_all_of_a_files_default_is_signed_and_shown() -> None:
+    text = "\n".join(runs({}, files=(File(name="conf", default="first\nlast"),)))
+    assert "    file      conf: 10 bytes unless it is set\n              | first\n              | last\n" in text
+
+
+@pytest.mark.parametrize("name", [one.name for one in msgspec.structs.fields(Placed)])
+def test_nothing_of_a_file_that_a_container_gets_is_signed_unseen(name: str) -> None:
+    usual = Placed(name="conf", target="/conf")
+    other = replaced(usual, **{name: {"name": "keys", "target": "/keys"}.get(name, 0o600)})
+    assert "    lays      web: file conf at /conf (0444, 0:0)" in runs({"files": (usual,)})
+    assert runs({"files": (other,)}) != runs({"files": (usual,)})
+    assert runs({"secrets": (other,)}) != runs({"secrets": (usual,)}) != runs({"files": (usual,)})
+
+
+def test_what_it_may_do_is_told_with_the_dangerous_first() -> None:
+    said = {
+        "devices": (Device(source="/dev/serial/by-id/plc", target="/dev/ttyPLC", rights="rw"),),
+        "binds": (Bind(source="/run/docker.sock", target="/run/docker.sock"),),
+        "privileged": True,
+    }
+    found = runs(said, allow=("privileged", "engine-socket"))
+    assert found[found.index("    What it may do on the device (! hands it over, or could):") + 1 :] == [
+        "    ! web: all rights over the device",
+        "    ! web: command of the engine that runs it /run/docker.sock:/run/docker.sock",
+        "      web: the device /dev/serial/by-id/plc:/dev/ttyPLC:rw",
+    ]
+
+
+def test_a_release_without_rights_says_so() -> None:
+    assert runs({})[-1] == "    What it may do on the device: nothing beyond its containers."

@@ -1,16 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which release does this text name, and what do people read of one?"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from checkvalve import ids
 from checkvalve.cli import output, times
 from checkvalve.cli.invocation import Invocation
 from checkvalve.cli.progress import duration
 from checkvalve.errors import ConflictError, NotFoundError
+from checkvalve.protocol import rights as reach
 from checkvalve.protocol import supply, workload
 
 DIGITS = 12  # of a digest or a key's id: what lists show of it
+NO_RIGHTS = "nothing beyond its containers"
+_RIGHTS: Mapping[reach.Kind, str] = {
+    "privileged": "all rights over the device",
+    "host-root": "all files of the device",
+    "engine-socket": "command of the engine that runs it",
+    "host-network": "the device's own network, as if it ran outside a container",
+    "capability": "the capability",
+    "device": "the device",
+    "host-path": "files of the device",
+    "interface": "an address of its own on the interface",
+    "sysctl": "the setting of its kernel",
+    "group": "the group",
+}
 
 
 def release(run: Invocation, text: str) -> supply.Release:
@@ -99,6 +113,16 @@ def gate(manifest: workload.Manifest) -> str:
 def volumes(manifest: workload.Manifest) -> str:
     """Return the data that outlives a container, and what a rollback does with it."""
     return ", ".join(f"{name} ({one.policy})" for name, one in sorted(manifest.volumes.items()))
+
+
+def rights(manifest: workload.Manifest) -> list[str]:
+    """Return what a release may do on the device beyond its containers, a line each; the grave first, and marked."""
+    return [f"{'!' if one.grave else ' '} {_right(one)}" for one in reach.rights(manifest)]
+
+
+def _right(one: reach.Right) -> str:
+    what = f" {one.what}" if one.what else ""
+    return f"{one.service or 'any service, if a value says so'}: {_RIGHTS[one.kind]}{what}"
 
 
 def differences(found: Sequence[supply.Difference]) -> None:

@@ -20,6 +20,7 @@ from checkvalve.crypto import digests, metadata
 from checkvalve.crypto.metadata import Target
 from checkvalve.errors import InvalidError
 from checkvalve.protocol import supply, workload
+from checkvalve.protocol.declared import Variable
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,9 @@ class List:
 
 
 NOTHING = List(0, {}, {})
+
+# Fields of a service that are shown whole in `_may`.
+_RIGHTS = ("privileged", "host_network", "cap_add", "devices", "binds", "sysctls", "group_add")
 
 
 @dataclass(frozen=True)
@@ -200,13 +204,51 @@ def _runs(manifest_: workload.Manifest) -> Iterator[str]:
         for port in one.ports:
             yield f"    opens     {name}: {port.address or '*'}:{port.published} -> {port.target}/{port.protocol}"
         # All that is not the default, whatever it is called: nothing that is signed goes unseen.
-        said, usual = msgspec.to_builtins(one), msgspec.to_builtins(workload.Service(image=one.image))
-        for field in sorted(said.keys() - {"image", "ports"}):
-            if said[field] != usual[field]:
-                yield f"    sets      {name}: {field} {msgspec.json.encode(said[field]).decode()}"
+        said = _said(one, workload.Service(image=one.image))
+        for field in sorted(said.keys() - {"image", "ports", "files", "secrets", *_RIGHTS}):
+            yield f"    sets      {name}: {field} {said[field]}"
+        for kind, placed in [*(("file", each) for each in one.files), *(("secret", each) for each in one.secrets)]:
+            owner = f"{placed.mode:04o}, {placed.uid}:{placed.gid}"
+            yield f"    lays      {name}: {kind} {placed.name} at {placed.target} ({owner})"
+    for name, network in sorted(manifest_.networks.items()):
+        for field, text in sorted(_said(network, workload.Network()).items()):
+            yield f"    network   {name}: {field} {text}"
     yield f"    gate      {releases.gate(manifest_)}"
     if manifest_.volumes:
         yield f"    volumes   {releases.volumes(manifest_)}"
+    yield from _open(manifest_)
+    yield from _may(manifest_)
+
+
+def _said(part: workload.Part, usual: workload.Part) -> dict[str, str]:
+    """Return the fields that differ from the usual, each as JSON."""
+    one, other = msgspec.to_builtins(part), msgspec.to_builtins(usual)
+    return {key: msgspec.json.encode(value).decode() for key, value in one.items() if value != other[key]}
+
+
+def _open(manifest_: workload.Manifest) -> Iterator[str]:
+    """Yield what values fill, with all of each default: it is signed, too."""
+    for variable in manifest_.variables:
+        said = _said(variable, Variable(name=variable.name))
+        yield f"    variable  {' '.join([variable.name, *(f'{key} {text}' for key, text in said.items())])}"
+    for file in manifest_.files:
+        size = "must be set" if file.default is None else f"{len(file.default.encode())} bytes unless it is set"
+        yield f"    file      {file.name}: {size}"
+        for line in (file.default or "").splitlines():
+            yield f"              | {line}"
+    for secret in manifest_.secrets:
+        yield f"    secret    {secret.name}"
+
+
+def _may(manifest_: workload.Manifest) -> Iterator[str]:
+    found = releases.rights(manifest_)
+    if found:
+        yield "    What it may do on the device (! hands it over, or could):"
+        yield from (f"    {line}" for line in found)
+    else:
+        yield f"    What it may do on the device: {releases.NO_RIGHTS}."
+    if manifest_.host_paths:
+        yield f"    It may have files of the device below: {', '.join(manifest_.host_paths)}"
 
 
 def _line(path: str, called: Callable[[str], str]) -> str:

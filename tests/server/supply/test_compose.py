@@ -14,6 +14,7 @@ from checkvalve.server.supply.composed import MOST_PROBLEMS, Composed, Problem
 
 BROKEN = sorted((Path(__file__).parent / "compose").glob("*.yaml"))
 PUMP_STATION = Path(__file__).parents[3] / "examples/compose/pump-station.yaml"
+GATEWAY = PUMP_STATION.with_name("gateway.yaml")
 GOOD = b"name: press-line\nx-checkvalve: {version: 1.0.0}\nservices: {web: {image: press:1, restart: always}}\n"
 
 
@@ -177,6 +178,20 @@ SPECIFIED = {
     "MOUNT": "type source target read_only consistency bind volume tmpfs image",
     "PORT": "name mode host_ip target published protocol app_protocol",
     "DEPENDENCY": "restart required condition",
+    "MOUNT_BIND": "propagation create_host_path recursive selinux",
+    "MOUNT_TMPFS": "size mode",
+    "DEVICE": "source target permissions",
+    "PLACED": "source target uid gid mode",
+    "LOGGING": "driver options",
+    "ULIMIT": "soft hard",
+    "DEPLOY": "mode endpoint_mode replicas labels rollback_config update_config resources restart_policy placement",
+    "RESOURCES": "limits reservations",
+    "LIMITS": "cpus memory pids",
+    "RESERVATIONS": "cpus memory generic_resources devices",
+    "IPAM": "driver config options",
+    "SUBNET": "subnet ip_range gateway aux_addresses",
+    "SECRET": "name environment external file labels driver driver_opts template_driver",
+    "CONFIG": "name content environment file external labels template_driver",
 }
 
 

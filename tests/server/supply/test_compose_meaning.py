@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from checkvalve.protocol import workload
 from checkvalve.server.supply import compose, order, words
 from checkvalve.server.supply.composed import Composed, Reference
-from tests.server.supply.test_compose import BROKEN, GOOD, PUMP_STATION, good
+from tests.server.supply.test_compose import BROKEN, GATEWAY, GOOD, PUMP_STATION, good
 from tests.server.supply.world import digest
 
 Plain = dict[str, object]
@@ -36,7 +36,7 @@ def manifest(composed: Composed) -> workload.Manifest:
 def one(body: str, rest: str = "") -> workload.Service:
     """Return what a service becomes whose words are `body`, in flow style."""
     source = f"name: a\nx-checkvalve: {{version: '1'}}\nservices: {{web: {{image: press:1, {body}}}}}\n{rest}"
-    return good(source).services["web"].settings
+    return manifest(good(source)).services["web"]
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ PIECES = st.sampled_from(
 
 
 @given(
-    st.sampled_from([PUMP_STATION, *BROKEN]),
+    st.sampled_from([PUMP_STATION, GATEWAY, *BROKEN]),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 12), PIECES), max_size=4),
 )
 @settings(max_examples=300, deadline=None)

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from checkvalve.protocol import workload
+from checkvalve.protocol.declared import File, Placed, Secret, Variable
+from checkvalve.protocol.reach import Bind, Device, Limits, Log, Ulimit
 from checkvalve.server.supply import difference
 from tests.server.supply.test_compose import PUMP_STATION, good
 from tests.server.supply.test_compose_meaning import dumped as written
@@ -143,6 +145,18 @@ OTHER: dict[str, object] = {
     "networks": (),
     "ports": (),
     "after": (),
+    "healthy_first": ("x",),
+    "files": (Placed(name="x", target="/x"),),
+    "secrets": (Placed(name="x", target="/x"),),
+    "devices": (Device(source="/dev/x", target="/dev/x"),),
+    "binds": (Bind(source="/x", target="/x"),),
+    "extra_hosts": {"X": "10.0.0.1"},
+    "cap_add": ("CHOWN",),
+    "group_add": ("x",),
+    "sysctls": {"net.x": "1"},
+    "ulimits": {"nofile": Ulimit(soft=1, hard=2)},
+    "limits": Limits(pids=7),
+    "log": Log(driver="none"),
 }
 
 
@@ -155,3 +169,70 @@ def test_every_field_of_a_service_is_looked_at(field: str) -> None:
     lines = difference.between(BEFORE, msgspec.structs.replace(BEFORE, services=services))
     assert lines
     assert all(line.path.startswith(f"services.historian.{field.removesuffix('_ms')}") for line in lines)
+
+
+def told(**changed: object) -> list[tuple[str, str, str]]:
+    """Return the differences after fields of the pump station's manifest were changed, there and back."""
+    after = msgspec.structs.replace(BEFORE, v=2, **changed)
+    found = [(one.path, one.before, one.after) for one in difference.between(BEFORE, after)]
+    back = [(one.path, one.after, one.before) for one in difference.between(after, BEFORE)]
+    assert sorted(found) == sorted(back)
+    return found
+
+
+def test_what_values_fill_is_told_in_words() -> None:
+    variables = (Variable(name="PLC", kind="address"), Variable(name="PORT", kind="port", default="502"))
+    assert told(variables=variables, files=(File(name="conf"),), secrets=(Secret(name="key"),)) == [
+        ("variables.PLC", "", "address, must be set"),
+        ("variables.PORT", "", "port, 502 unless it is set"),
+        ("files.conf", "", "file, must be set"),
+        ("secrets.key", "", "secret, must be set"),
+    ]
+    one = msgspec.structs.replace(BEFORE, v=2, variables=variables)
+    other = msgspec.structs.replace(one, variables=(variables[0], Variable(name="PORT", kind="port", default="503")))
+    [line] = difference.between(one, other)
+    assert (line.path, line.before, line.after) == ("variables.PORT.default", "502", "503")
+
+
+def test_what_a_release_allows_comes_before_all_else() -> None:
+    lines = told(allow=("privileged",), host_paths=("/srv",), gate=workload.Gate())
+    assert lines[:2] == [("allow", "", "privileged"), ("host_paths", "", "/srv")]
+
+
+def test_what_a_service_has_of_the_device_is_told_by_its_path_inside() -> None:
+    bridge = msgspec.structs.replace(
+        BEFORE.services["opc-bridge"],
+        devices=(Device(source="/dev/serial/by-id/a", target="/dev/ttyPLC", rights="rw"),),
+        binds=(Bind(source="/srv/recipes", target="/recipes", read_only=True),),
+        secrets=(Placed(name="key", target="/run/secrets/key", mode=0o400, uid=7),),
+        limits=Limits(memory=64 * 1024 * 1024, cpus=500),
+        log=Log(size=1024 * 1024),
+        networks=(workload.Attachment(network="plant", ipv4="10.20.0.5"),),
+    )
+    path = "services.opc-bridge"
+    lines = told(services=BEFORE.services | {"opc-bridge": bridge})
+    assert (f"{path}.networks.plant", "plant also as bridge", "plant 10.20.0.5") in lines
+    assert [line for line in lines if ".networks." not in line[0]] == [
+        (f"{path}.secrets./run/secrets/key", "", "key (0400, 7:0)"),
+        (f"{path}.devices./dev/ttyPLC", "", "/dev/serial/by-id/a (rw)"),
+        (f"{path}.binds./recipes", "", "/srv/recipes (read only)"),
+        (f"{path}.limits.cpus", "", "0.5"),
+        (f"{path}.limits.memory", "", "64m"),
+        (f"{path}.log.size", "10m", "1m"),
+    ]
+
+
+def test_a_network_is_told_by_what_makes_it_one() -> None:
+    one = workload.Network(driver="macvlan", parent="eth1", subnet="10.20.0.0/24")
+    assert told(networks=BEFORE.networks | {"field": one}) == [
+        ("networks.field", "", "macvlan network 10.20.0.0/24 on eth1")
+    ]
+
+
+def test_the_same_text_in_two_versions_is_no_difference_but_the_version() -> None:
+    old = msgspec.structs.replace(BEFORE.services["historian"], environment={"A": "a$b"})
+    new = msgspec.structs.replace(old, environment={"A": "a$$b"})
+    one = msgspec.structs.replace(BEFORE, services=BEFORE.services | {"historian": old})
+    other = msgspec.structs.replace(BEFORE, v=2, services=BEFORE.services | {"historian": new})
+    [line] = difference.between(one, other)
+    assert (line.path, line.before, line.after) == ("v", "1", "2")

@@ -11,7 +11,7 @@ from checkvalve.ids import DraftId, ImageId, PersonId, ReleaseId
 from checkvalve.server.audit.model import PLANE, Act
 from checkvalve.server.supply import actions, queries
 from checkvalve.server.supply import draft as drafts
-from checkvalve.server.supply.composed import Prepared
+from checkvalve.server.supply.composed import Asked, Prepared
 from checkvalve.server.supply.model import Anchor, Blob, Draft, Found, Image, Release
 from tests.server.rollouts import world
 
@@ -118,7 +118,7 @@ class World(world.World):
         act, release, draft = self.act(self.maker), ReleaseId(self.new_id()), DraftId(self.new_id())
         where, said = scope or self.site, source() if text is None else text
         return self.database.write_now(
-            "release.create", actions.create, act, release, draft, where, said, name, version
+            "release.create", actions.create, act, release, draft, where, Asked(said, name, version)
         )
 
     def withdraw(self, release: ReleaseId, reason: str = "It leaks.") -> Draft:
@@ -187,7 +187,7 @@ class World(world.World):
 
     def checked(self, text: bytes, scope: str = "") -> Prepared:
         """Read what a compose file would become at a scope, the site if none is named."""
-        return self.database.read_now("check", queries.prepared, scope or self.site, text, "", "")
+        return self.database.read_now("check", queries.prepared, scope or self.site, Asked(text))
 
 
 def started(database: object, new_id: object, now: datetime) -> World:

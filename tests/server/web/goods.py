@@ -15,6 +15,7 @@ from checkvalve.ids import DraftId, ImageId, ReleaseId
 from checkvalve.server.supply import actions as supply_actions
 from checkvalve.server.supply import draft as drafts
 from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.supply.composed import Asked
 from checkvalve.server.supply.model import Draft, Image, Release
 from tests.server.supply import world
 from tests.server.web.plant import ONLINE, Plant, User
@@ -71,7 +72,7 @@ def drafted(plant: Plant, org: str) -> tuple[Release, Draft]:
     ready(plant, scope)
     made, draft = ReleaseId(plant.new_id()), DraftId(plant.new_id())
     act, text = plant.act(maker.actor), source(plant).encode()
-    release = plant.db.write_now("create", supply_actions.create, act, made, draft, scope, text, "", "")
+    release = plant.db.write_now("create", supply_actions.create, act, made, draft, scope, Asked(text))
     return release, plant.db.read_now("draft", supply_queries.draft, draft)
 
 
@@ -79,7 +80,7 @@ def made(plant: Plant, text: bytes, scope: str) -> Release:
     """Make a release in the north; it waits in the draft that is open, or opens one."""
     release, draft = ReleaseId(plant.new_id()), DraftId(plant.new_id())
     act = plant.act(plant.users["north", "release-manager"].actor)
-    return plant.db.write_now("create", supply_actions.create, act, release, draft, scope, text, "", "")
+    return plant.db.write_now("create", supply_actions.create, act, release, draft, scope, Asked(text))
 
 
 def waiting(plant: Plant, org: str) -> tuple[Release, Draft]:

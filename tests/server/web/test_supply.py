@@ -167,6 +167,19 @@ def test_all_that_is_wrong_with_a_compose_file_is_told_at_once_and_nothing_chang
     assert plant.entries(1) == before
 
 
+def test_the_services_of_a_profile_are_in_a_release_that_asks_for_it(plant: Plant) -> None:
+    goods.ready(plant, plant.organisations["north"])
+    body = _new(plant)
+    aside = f"  aside: {{image: '{goods.NAME}', restart: always, profiles: [trace]}}\n"
+    body["source"] = body["source"].replace("services:\n", f"services:\n{aside}", 1)
+    without = _done(plant, _manager(plant), "POST", "/releases/check", body)
+    assert "aside" not in without["manifest"]["services"]
+    made = _done(plant, _manager(plant), "POST", "/releases", body | {"profiles": ["trace"]})
+    assert "aside" in made["services"]
+    checked = _done(plant, _manager(plant), "POST", "/releases/check", body | {"profiles": ["trase"]})
+    assert [problem["instead"] for problem in checked["problems"]] == ["Did you mean `trace`?"]
+
+
 def test_what_a_release_changes_is_told_against_the_one_before(plant: Plant) -> None:
     manager = _manager(plant)
     goods.ready(plant, plant.organisations["north"])

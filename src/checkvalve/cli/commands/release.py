@@ -2,8 +2,9 @@
 """What may run: `release create|list|show|diff`, and the draft of the list that people sign (`release_draft`)."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
+import msgspec
 import typer
 
 from checkvalve.cli import client, files, output, releases
@@ -15,6 +16,7 @@ from checkvalve.cli.releases import short
 from checkvalve.errors import ConflictError, InvalidError
 from checkvalve.protocol import supply, workload
 
+Engine = Literal["docker", "podman"]
 Which = Annotated[str, typer.Argument(metavar="RELEASE", help="name@version, or the id, of `release list`.")]
 
 
@@ -36,11 +38,19 @@ def create(
     *,
     name: Annotated[str, typer.Option(metavar="NAME", help="Instead of what the file says.")] = "",
     version: Annotated[str, typer.Option(metavar="VERSION", help="Instead of what the file says.")] = "",
+    profile: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="With the services of this profile; may be repeated.")
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(metavar="NAME", help="What its devices have, docker or podman; refuses what that cannot.")
+    ] = "docker",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would become, and stop.")] = False,
 ) -> None:
     """Make a release of a compose file, in `--scope`. It may run once people have signed it."""
     scope = run.required_scope()
-    body = supply.NewRelease(scope=scope, source=_text(file), name=name, version=version)
+    body = supply.NewRelease(
+        scope=scope, source=_text(file), name=name, version=version, profiles=tuple(profile or ()), engine=engine
+    )
     data = run.plane.raw("POST", "/api/v1/releases/check", body)
     checked = client.decode(data, supply.Checked)
     if checked.problems:
@@ -147,6 +157,11 @@ def _tell(checked: supply.Checked) -> None:
     output.say(f"{checked.name} {checked.version}  {checked.digest}")
     for note in checked.notes:
         output.say(f"note: {note}")
+    may = releases.rights(msgspec.convert(checked.manifest, workload.Manifest)) if checked.manifest else []
+    if may:
+        output.say("What it may do on the device:")
+    for line in may:
+        output.say(f"  {line}")
     if checked.same:
         output.say(f"This is {checked.same} already.")
     elif not checked.previous:
@@ -186,6 +201,10 @@ def _shown(run: Invocation, one: supply.Release) -> None:
         ]
     )
     output.table(("SERVICE", "IMAGE", "CONFIG", "PLATFORM"), releases.images(manifest))
+    may = releases.rights(manifest)
+    output.say(f"What it may do on the device{':' if may else f': {releases.NO_RIGHTS}.'}")
+    for line in may:
+        output.say(f"  {line}")
     drafts = run.every("/api/v1/drafts", supply.Draft, "before")
     for draft in drafts:
         if any(change.release == one.id and change.kind == "add" for change in draft.changes):

@@ -20,6 +20,7 @@ from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
 from checkvalve.server.supply import draft as drafts
 from checkvalve.server.supply import publish, queries, signing, standing, writes
+from checkvalve.server.supply.composed import Asked
 from checkvalve.server.supply.model import (
     Anchor,
     Change,
@@ -80,9 +81,7 @@ def remove(tx: Tx, act: Act, image_id: ImageId) -> Image:
     return image
 
 
-def create(
-    tx: Tx, act: Act, release_id: ReleaseId, draft_id: DraftId, scope: str, source: bytes, name: str, version: str
-) -> Release:
+def create(tx: Tx, act: Act, release_id: ReleaseId, draft_id: DraftId, scope: str, asked: Asked) -> Release:
     """Make a release of a compose file, and put it into the open draft, which is opened as `draft_id` if there is none.
 
     Raises `NotFoundError` (`scope.not_found`, `person.not_found`), `InvalidError` with the code of the first thing that
@@ -91,7 +90,7 @@ def create(
     maker = _person(tx, act)
     access_queries.at(tx, scope)
     publish.present(queries.anchor(tx).root)
-    manifest, data = standing.right(queries.prepared(tx, scope, source, name, version))
+    manifest, data = standing.right(queries.prepared(tx, scope, asked))
     line, digest = workload.line(scope, manifest.name), workload.digest(data)
     standing.new(queries.alike(tx, line, manifest.version, digest), digest)
     release = Release(
@@ -102,7 +101,7 @@ def create(
         number=queries.last_number(tx, line) + 1,
         digest=digest,
         manifest=data,
-        source=source,
+        source=asked.source,
         size=_size(manifest),
         state=State.DRAFTED,
         made_by=maker,
@@ -116,7 +115,8 @@ def create(
         **_drafted(draft),
         "after": {"state": State.DRAFTED.value},
         "images": {config: image.name for config, image in manifest.images.items()},
-        "source": digests.sha256_hex(source),
+        "source": digests.sha256_hex(asked.source),
+        **({"profiles": sorted(set(asked.profiles))} if asked.profiles else {}),
     }
     audit_writes.record(tx, act, "release.create", f"release:{release_id}", scope, facts)
     return release

@@ -3,8 +3,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from checkvalve.protocol import workload
+from checkvalve.protocol.declared import File, Secret, Variable
+from checkvalve.protocol.reach import Allowed
 from checkvalve.server.supply.model import Release
 
 MOST_PROBLEMS = 50
@@ -50,7 +53,10 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A release without its images. `notes` are sentences about what was read and has no effect."""
+    """A release without its images. `notes` are sentences about what was read and has no effect.
+
+    Texts that values may fill are templates, also where nothing in them is a variable.
+    """
 
     name: str
     version: str
@@ -58,12 +64,31 @@ class Composed:
     networks: Mapping[str, workload.Network]
     volumes: Mapping[str, workload.Volume]
     gate: workload.Gate
+    variables: tuple[Variable, ...] = ()
+    files: tuple[File, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    allow: tuple[Allowed, ...] = ()
+    host_paths: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
     def references(self) -> tuple[Reference, ...]:
         """The images that its services name, in the order of the services' names."""
         return tuple(self.services[name].reference for name in sorted(self.services))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A release that somebody wants made of a file; name and version, where given, count more than what it says.
+
+    `engine` is what its devices have: what that cannot do is refused.
+    """
+
+    source: bytes
+    name: str = ""
+    version: str = ""
+    profiles: tuple[str, ...] = ()
+    engine: Literal["docker", "podman"] = "docker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +111,8 @@ class Findings:
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    variables: dict[str, str | None] = field(default_factory=dict)  # declared -> default
+    used: set[str] = field(default_factory=set)  # variables that a template names
 
     def note(self, sentence: str) -> None:
         """Keep a note, once."""

@@ -89,7 +89,7 @@ def _probe(place: Place) -> workload.Probe | None:
     every, timeout = _time(place.at("every"), 100, 2_000), _time(place.at("timeout"), 100, 5_000)
     if named == "exec":
         command = place.at("command")
-        run = words.command(command)
+        run = words.literal(command)
         if command is None or run == ():
             place.refuse("missing", "The probe runs nothing.", "Write its `command`.")
         return workload.ExecProbe(command=run, every_ms=every, timeout_ms=timeout) if run else None

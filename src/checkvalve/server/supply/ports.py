@@ -3,15 +3,15 @@
 
 Rules: 1. a port of the host is always written out: one that the engine chose would be another after each restart;
 2. a range is written out as its ports, equally many on both sides, at most 256 a service; 3. no port of the host is
-published twice, and an address of its own does not hide from "all addresses"; 4. the order in the file means nothing.
+published twice, and an address of its own does not hide from "all addresses"; 4. the order in the file means nothing;
+5. values may fill the address, never a number: what a device opens to others stands in the release that people sign.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from checkvalve.protocol import workload
-from checkvalve.server.supply import keywords
+from checkvalve.protocol import filling, workload
+from checkvalve.server.supply import addresses, keywords
 from checkvalve.server.supply.document import Kind
 from checkvalve.server.supply.place import Place
 from checkvalve.server.supply.sentences import brief
@@ -59,11 +59,14 @@ def clashes(services: Mapping[str, tuple[workload.Port, ...]]) -> Iterator[tuple
 
 
 def _families(address: str) -> tuple[int, ...]:
-    return (6,) if ":" in address else (4,) if address else (4, 6)
+    """Return where an address could meet another; one that values fill meets its own kind, and "all addresses"."""
+    if "$" in address:
+        return (0,)
+    return (6,) if ":" in address else (4,) if address else (0, 4, 6)
 
 
 def _short(item: Place) -> Iterable[tuple[str, int, int, str]]:
-    text = item.word(instead=_FORM)
+    text = item.template(words=True, instead=_FORM)
     if text is None:
         return ()
     parts = _SHORT.match(text)
@@ -73,7 +76,7 @@ def _short(item: Place) -> Iterable[tuple[str, int, int, str]]:
     elif parts is not None:
         address, published = parts["address"] or "", parts["published"]
     else:
-        item.refuse("value", f"{brief(text) or 'Empty text'} is no port.", _FORM)
+        _wrong(item, text)
         return ()
     return _spread(item, address.strip("[]"), published or "", parts["target"], parts["protocol"] or "tcp")
 
@@ -82,7 +85,8 @@ def _long(item: Place) -> Iterable[tuple[str, int, int, str]]:
     if not item.keys(keywords.PORT):
         return ()
     written = {
-        key: below.word() if (below := item.at(key)) else "" for key in ("target", "published", "host_ip", "protocol")
+        key: below.template(words=True) if (below := item.at(key)) else ""
+        for key in ("target", "published", "host_ip", "protocol")
     }
     if None in written.values():
         return ()
@@ -102,8 +106,7 @@ def _spread(
         return ()
     outside, inside = _range(published), _range(target)
     if outside is None or inside is None:
-        wrong = published if outside is None else target
-        item.refuse("value", f"{brief(wrong)} is no port.", "Ports go from 1 to 65535, ranges upward: 8000-8010.")
+        _wrong(item, published if outside is None else target, "Ports go from 1 to 65535, ranges upward: 8000-8010.")
         return ()
     if len(outside) != len(inside) or len(outside) > MOST:  # rule 2
         item.refuse(
@@ -113,16 +116,29 @@ def _spread(
     if protocol not in ("tcp", "udp"):
         item.refuse("value", f"{brief(protocol)} is no protocol here.", "Write tcp or udp.")
         return ()
-    try:
-        bound = str(ipaddress.ip_address(address)) if address else ""
-    except ValueError:
-        bound = "%"
-    if "%" in bound:
-        item.refuse(
-            "value", f"{brief(address)} is no address.", "Write an IPv4 address, or an IPv6 address in brackets."
-        )
+    bound = _bound(item, address)
+    if bound is None:
         return ()
     return [(bound, out, into, protocol) for out, into in zip(outside, inside, strict=True)]
+
+
+def _bound(item: Place, address: str) -> str | None:
+    """Return the address in its usual form, a template as it is."""
+    said = item.known(address)
+    usual = addresses.usual_form(said) if said else ""
+    if said and not usual:
+        instead = "Write an IPv4 address, or an IPv6 address in brackets."
+        item.refuse("value", f"{brief(said)} is no address.", instead)
+        return None
+    return usual if said == address else address
+
+
+def _wrong(item: Place, text: str, instead: str = _FORM) -> None:
+    """Refuse what is no port, or no port yet (rule 5)."""
+    if filling.names(text):
+        item.refuse("variable", "The numbers of a port are fixed in a release; its address may be a variable.", instead)
+    else:
+        item.refuse("value", f"{brief(text) or 'Empty text'} is no port.", instead)
 
 
 def _range(text: str) -> range | None:

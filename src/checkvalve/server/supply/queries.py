@@ -20,9 +20,9 @@ from checkvalve.server.db.schema import (
     image_names,
     trust,
 )
-from checkvalve.server.supply import compose, difference, publish, resolve, standing, tables
+from checkvalve.server.supply import compose, difference, podman, publish, resolve, standing, tables
 from checkvalve.server.supply import draft as drafts_of
-from checkvalve.server.supply.composed import Composed, Prepared, Problem
+from checkvalve.server.supply.composed import Asked, Composed, Prepared, Problem
 from checkvalve.server.supply.model import (
     Anchor,
     ChangeKind,
@@ -169,30 +169,34 @@ def alike(tx: Tx, line: str, version: str, digest: str) -> list[Release]:
     return tables.releases(tx, schema.releases.c.line == line, either, tables.KEPT)
 
 
-def prepared(tx: Tx, scope: str, source: bytes, name: str, version: str, seen: Visibility = EVERYWHERE) -> Prepared:
+def prepared(tx: Tx, scope: str, asked: Asked, seen: Visibility = EVERYWHERE) -> Prepared:
     """Return what a compose file would become if a release were made of it in `scope`; nothing is changed.
 
     It is compared with the newest of its line that may be `seen`.
     """
-    composed = compose.read(source, name, version)
+    composed = compose.read(asked.source, asked.name, asked.version, asked.profiles)
     if not isinstance(composed, Composed):
         return Prepared(composed)
     images, problems = resolve.images(composed.references, *_offered(tx, scope, composed))
+    notes = composed.notes
+    if asked.engine == "podman":
+        problems = (*podman.problems(composed, asked.source), *problems)
+        notes = (*notes, *podman.notes(composed))
     if problems:
-        return Prepared(problems, composed.notes, composed)
+        return Prepared(problems, notes, composed)
     manifest = compose.assemble(composed, images)
     try:
         data = workload.write(manifest)
     except InvalidError as error:  # too large, with its images
         problem = Problem(1, "", error.code, error.sentence, error.remedy)
-        return Prepared((problem,), composed.notes, composed)
+        return Prepared((problem,), notes, composed)
     line = workload.line(scope, manifest.name)
     before = tables.newest(tx, line, access_queries.within(schema.releases.c.scope, seen))
     digest = workload.digest(data)
     there = alike(tx, line, manifest.version, digest)
     return Prepared(
         problems=(),
-        notes=(*composed.notes, *standing.warned(there, digest)),
+        notes=(*notes, *standing.warned(there, digest)),
         composed=composed,
         manifest=data,
         digest=digest,

@@ -7,6 +7,7 @@ is refused: whoever wrote it meant a shell, and must name one.
 """
 
 import re
+from collections.abc import Callable
 
 from checkvalve.server.supply.document import Kind
 from checkvalve.server.supply.place import Place
@@ -23,13 +24,25 @@ _WRONG = {
 
 
 def command(place: Place | None) -> tuple[str, ...] | None:
-    """Return a command's words; None if nothing is written there, or if it is refused."""
+    """Return a command's words, each a template; None if nothing is written there, or if it is refused.
+
+    A variable stays within its word, whatever its value: the line is divided before it is filled.
+    """
+    return _words(place, Place.template)
+
+
+def literal(place: Place | None) -> tuple[str, ...] | None:
+    """Return a command's words as `command` does, where no variable may stand."""
+    return _words(place, Place.text)
+
+
+def _words(place: Place | None, read: Callable[[Place], str | None]) -> tuple[str, ...] | None:
     if place is None or not place.is_a(Kind.LIST, Kind.TEXT, instead=LIST):
         return None
     if place.node.kind is Kind.LIST:
-        texts = place.texts()
+        texts = place.each(read)
         return None if texts is None else tuple(texts)
-    line = place.text()
+    line = read(place)
     if line is None:
         return None
     words = divided(line)

@@ -12,6 +12,7 @@ from checkvalve.server.audit.model import Act
 from checkvalve.server.supply import actions as supply_actions
 from checkvalve.server.supply import draft as drafts
 from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.supply.composed import Asked
 from checkvalve.server.supply.model import Draft, Release
 from tests.server.supply import world
 from tests.server.web.pages.estate import Estate
@@ -68,7 +69,7 @@ class Stock:
         made, draft = ReleaseId(self.estate.new_id(ago)), DraftId(self.estate.new_id(ago))
         act = self._act("maria", ago)
         return self.estate.db.write_now(
-            "release", supply_actions.create, act, made, draft, self.scope, text.encode(), name, version
+            "release", supply_actions.create, act, made, draft, self.scope, Asked(text.encode(), name, version)
         )
 
     def sign(self, *logins: str, ago: float = 0) -> None:

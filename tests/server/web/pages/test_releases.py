@@ -19,6 +19,7 @@ from checkvalve.server.db.database import Database
 from checkvalve.server.supply import actions as supply_actions
 from checkvalve.server.supply import draft as drafts
 from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.supply.composed import Asked
 from checkvalve.server.supply.model import Change, ChangeKind, Draft, Release
 from checkvalve.server.web import texts, texts_supply
 from checkvalve.server.web.pages import release_view
@@ -53,7 +54,7 @@ def made(plant: Plant, text: bytes, scope: str = "") -> Release:
     """Make a release in the north; it waits in the draft that is open, or opens one."""
     release, draft = ReleaseId(plant.new_id()), DraftId(plant.new_id())
     act, where = plant.act(manager(plant).actor), scope or plant.organisations["north"]
-    return plant.db.write_now("create", supply_actions.create, act, release, draft, where, text, "", "")
+    return plant.db.write_now("create", supply_actions.create, act, release, draft, where, Asked(text))
 
 
 def opened(plant: Plant) -> Draft:
@@ -267,6 +268,90 @@ def test_everything_a_service_says_reads_as_words(plant: Plant) -> None:
     assert words["old"].startswith("Data returns to the snapshot")
     assert said["networks"] == ["default", "inside (leads nowhere else)"]
     assert "Meanwhile 2 restarts are allowed." in said["gate"]
+
+
+REACHING = b"""
+name: press-line
+x-checkvalve:
+  version: '10'
+  allow: [engine-socket]
+  host_paths: [/srv]
+  variables: { PLC: { kind: address, help: of the press }, LEVEL: info }
+  files: { conf: { default: "<b>a: 1</b>" } }
+  secrets: { key: {} }
+services:
+  web:
+    image: historian:2.4
+    environment: { PLC: "${PLC}", LEVEL: "${LEVEL}" }
+    devices: [/dev/ttyUSB0]
+    volumes: ['/run/docker.sock:/run/docker.sock', '/srv/<i>:/recipes:ro']
+    configs: [conf]
+    secrets: [{ source: key, mode: 0400, uid: 7 }]
+    extra_hosts: { plc: "${PLC}" }
+    sysctls: { net.core.somaxconn: 4096 }
+    group_add: [dialout]
+    cap_add: [NET_RAW]
+    mem_limit: 64m
+    cpus: 0.5
+    ulimits: { nofile: 1024 }
+    logging: { driver: local, options: { max-size: 1m } }
+    depends_on: { db: { condition: service_healthy } }
+    networks: { field: { ipv4_address: 10.20.0.5 } }
+  db:
+    image: historian:2.4
+    network_mode: host
+    healthcheck: { test: [CMD, a] }
+    logging: { driver: none }
+networks:
+  field: { driver: macvlan, driver_opts: { parent: eth1 }, ipam: { config: [{ subnet: 10.20.0.0/24 }] } }
+"""
+
+
+def test_what_a_release_may_do_on_the_device_is_told_with_the_dangerous_first(plant: Plant) -> None:
+    goods.ready(plant, plant.organisations["north"])
+    release = made(plant, REACHING)
+    said = shown(plant, release)
+    assert [(one["kind"], one["service"], one["grave"]) for one in said["rights"]] == [
+        ("engine-socket", "web", True),
+        ("host-network", "db", True),
+        ("capability", "web", False),
+        ("device", "web", False),
+        ("host-path", "web", False),
+        ("interface", "web", False),
+        ("sysctl", "web", False),
+        ("group", "web", False),
+    ]
+    assert said["host_paths"] == "/srv"
+    assert [(one["name"], one["words"], one["usual"]) for one in said["open"]] == [
+        ("LEVEL", "text", "info"),
+        ("PLC", "IP address", "must be set"),
+        ("conf", "file", "a text of 11 bytes"),
+        ("key", "secret", "must be set"),
+    ]
+    assert "The network field has the fixed subnet 10.20.0.0/24." in said["exclusive"]
+    page = ask(plant, manager(plant), f"/releases/{release.id}").text
+    assert "&lt;b&gt;a: 1&lt;/b&gt;" in page
+    assert "Some of these hand the device over, or could." in page
+    plain = made(plant, source("11"))
+    assert "Nothing beyond its containers." in ask(plant, manager(plant), f"/releases/{plain.id}").text
+
+
+def test_what_a_service_has_of_the_device_reads_as_words(plant: Plant) -> None:
+    goods.ready(plant, plant.organisations["north"])
+    said = shown(plant, made(plant, REACHING))
+    db, web = ({fact["name"]: fact["lines"] for fact in card["facts"]} for card in said["services_cards"])
+    assert (db["networks"], db["log"]) == (["the device's own"], ["nothing is kept"])
+    assert web["networks"] == ["field 10.20.0.5"]
+    assert said["networks"] == ["field 10.20.0.0/24 macvlan on eth1"]
+    assert web["after"] == ["db, once it is healthy"]
+    assert web["devices"] == ["/dev/ttyUSB0:/dev/ttyUSB0:rwm"]
+    assert web["binds"] == ["/srv/<i>:/recipes:ro", "/run/docker.sock:/run/docker.sock"]
+    assert web["files"] == ["conf at /conf, 0444, of 0:0"]
+    assert web["secrets"] == ["key at /run/secrets/key, 0400, of 7:0"]
+    assert web["extra_hosts"] == ["plc ${PLC}"]
+    assert web["limits"] == ["64m of memory", "0.5 processors", "nofile 1024:1024"]
+    assert web["log"] == ["local: 3 files of 1m"]
+    assert web["bounds"] == ["capabilities added: NET_RAW"]
 
 
 def test_what_cannot_be_seen_in_a_text_is_spelled_out_and_nothing_in_it_is_markup(plant: Plant) -> None:

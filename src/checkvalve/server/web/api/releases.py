@@ -15,7 +15,7 @@ from checkvalve.server.db.database import Tx
 from checkvalve.server.supply import actions as supply_actions
 from checkvalve.server.supply import difference, standing
 from checkvalve.server.supply import queries as supply_queries
-from checkvalve.server.supply.composed import Prepared
+from checkvalve.server.supply.composed import Asked, Prepared
 from checkvalve.server.supply.model import Draft, Release, State
 from checkvalve.server.web.api import supply_answers as answers
 from checkvalve.server.web.api.paging import USUAL, Before, Limit, Within, Word, last, stretch
@@ -81,7 +81,7 @@ async def create(call: Called, data: JSONBody[supply.NewRelease]) -> supply.Rele
     subject, place = f"release:{made_id}", in_scope(data.scope)
 
     def right(tx: Tx) -> None:
-        standing.right(supply_queries.prepared(tx, data.scope, data.source.encode(), data.name, data.version))
+        standing.right(supply_queries.prepared(tx, data.scope, _asked(data)))
 
     # What is wrong everywhere is slow to tell: it is told from a snapshot, while others write.
     await call.may("release.create", subject, place, right)
@@ -89,9 +89,7 @@ async def create(call: Called, data: JSONBody[supply.NewRelease]) -> supply.Rele
         "release.create",
         subject,
         place,
-        lambda tx, act: supply_actions.create(
-            tx, act, made_id, draft_id, data.scope, data.source.encode(), data.name, data.version
-        ),
+        lambda tx, act: supply_actions.create(tx, act, made_id, draft_id, data.scope, _asked(data)),
     )
     return answers.release(made)
 
@@ -102,7 +100,7 @@ async def check(call: Called, data: JSONBody[supply.NewRelease]) -> supply.Check
 
     def become(tx: Tx) -> Prepared:
         seen = call.reach(tx).get(Permission.RELEASE_READ, Visibility(()))
-        return supply_queries.prepared(tx, data.scope, data.source.encode(), data.name, data.version, seen)
+        return supply_queries.prepared(tx, data.scope, _asked(data), seen)
 
     prepared = await call.may("release.check", "release:?", in_scope(data.scope), become)
     return answers.checked(prepared)
@@ -130,6 +128,10 @@ async def _change(
         return answers.draft(made, supply_queries.anchor(tx).root)
 
     return await call.act(action, named("release", release_id), Place(_scope, release_id), work)
+
+
+def _asked(data: supply.NewRelease) -> Asked:
+    return Asked(data.source.encode(), data.name, data.version, data.profiles, data.engine)
 
 
 async def _found(call: Call, release_id: str) -> Release:

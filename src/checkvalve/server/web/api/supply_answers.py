@@ -7,6 +7,7 @@ import msgspec
 
 from checkvalve.crypto import digests, keys, metadata
 from checkvalve.protocol import supply, workload
+from checkvalve.protocol.rights import Right, exclusive, rights
 from checkvalve.server.audit.compose import rfc3339
 from checkvalve.server.supply.composed import Difference, Prepared, Problem
 from checkvalve.server.supply.model import Anchor, Change, Draft, Image, Release
@@ -49,7 +50,13 @@ def release(value: Release) -> supply.Release:
         made_by=value.made_by,
         made_at=rfc3339(value.made_at),
         changed_at=rfc3339(value.changed_at),
+        rights=[_right(one) for one in rights(manifest)],
+        exclusive=list(exclusive(manifest)),
     )
+
+
+def _right(value: Right) -> supply.Right:
+    return supply.Right(kind=value.kind, what=value.what, service=value.service, grave=value.grave)
 
 
 def draft(value: Draft, root: bytes | None) -> supply.Draft:

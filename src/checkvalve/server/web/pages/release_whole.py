@@ -9,7 +9,7 @@ release.
 from collections.abc import Callable
 
 from checkvalve.errors import CheckvalveError
-from checkvalve.protocol import workload
+from checkvalve.protocol import rights, workload
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import Permission
 from checkvalve.server.audit import queries as audit_queries
@@ -47,6 +47,10 @@ def whole(view: View, release: Release) -> Data:
         "gate": running.gate(manifest),
         "volumes": running.volumes(manifest),
         "networks": running.networks(manifest),
+        "rights": running.rights_of(manifest),
+        "exclusive": [release_view.plainly(one) for one in rights.exclusive(manifest)],
+        "host_paths": ", ".join(release_view.plainly(one) for one in manifest.host_paths),
+        "open": running.open_(manifest),
         **_differences(view, release, manifest),
         "source": release_view.plainly(release.source.decode(errors="replace")),
         "source_size": f"{len(release.source):,}",
