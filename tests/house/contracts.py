@@ -32,10 +32,31 @@ PURE = (
     "agent.lift",
     "agent.situation",
     "agent.findings",
+    "agent.exclusive",
+    "agent.readiness",
+    "agent.waiting",
+    "agent.policy",
+    "agent.budget",
+    "agent.space",
+    "agent.crashes",
+    "agent.doctor",
+    "agent.given",
+    "agent.masking",
+    "agent.places",
 )
 # The ground and `crypto` are pure in their own way: `crypto` makes nonces and keys.
 PURE_OF_FOREIGN = PURE[4:]
-EFFECTS = ("clock", "server.db", "server.web", "agent.engine", "agent.link", "agent.disk", "agent.clocks")
+EFFECTS = (
+    "clock",
+    "server.db",
+    "server.web",
+    "agent.engine",
+    "agent.link",
+    "agent.disk",
+    "agent.clocks",
+    "agent.permits",
+    "agent.laying",
+)
 FOREIGN = ("asyncio", "time", "os", "random", "secrets", "socket", "sqlalchemy", "litestar", "httpx")
 QUIET = ("web", "tasks", "exchange")
 DIALS = ("httpx", "ldap", "smtplib", "boto3")
@@ -48,20 +69,29 @@ containers = checkvalve.agent
 exhaustive = True
 layers =
     (main)
-    (enrol) | (summary)
+    (commands)
+    (enrol)
     (loop)
+    (cabinet)
     (work) | (visit)
+    (summary) | (checking) | (bundle)
     (obtain) | (taking) | (telling)
     (evidence)
-    (parts)
+    (hiding)
+    (parts) | (local)
     (engine) | (link) | (disk) | (clocks) | (journal) | (slots) | (blobs) | (spool) | \
-(identity) | (believed) | (posture)
+(identity) | (believed) | (meter) | (posture) | (holds) | (window) | (permits)
+    (laying) | (hidden)
     (ports)
     (plan) : (recover) : (receipts) : (switching) : (returning) : (upkeep) : (fetching)
-    (lift)
+    (lift) | (space) | (crashes)
     (situation)
-    (trust) : (health) : (findings)
+    (readiness)
+    (trust) : (health) : (findings) : (waiting) : (given) : (doctor)
+    (exclusive)
     (steps)
+    (policy) | (masking) | (places)
+    (budget)
 """
 
 

@@ -23,7 +23,7 @@ TLS_PLACES = (
     "agent/link/",
     "mirror/",
 )
-PRINTING = ("cli/output.py", "demo/", "server/main.py", "agent/main.py")
+PRINTING = ("cli/output.py", "demo/", "server/main.py", "agent/commands/")
 
 
 def clock(source: Source) -> Iterator[Finding]:

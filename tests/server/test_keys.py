@@ -2,6 +2,7 @@
 """The plane's keys: made once, kept, and what is to be known of them beside them."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -65,3 +66,27 @@ def test_an_orders_certificate_of_another_authority_is_replaced(tmp_path: Path) 
     keys.orders(tmp_path, other, NOON, bytes(16))
     authority = keys.make_authority(tmp_path, "norra", NOON, bytes(16))
     assert certificates.issued_by(keys.orders(tmp_path, authority, NOON, bytes(16)).certificate, authority.certificate)
+
+
+def test_the_key_of_secrets_is_made_once_and_is_for_the_plane_alone(tmp_path: Path) -> None:
+    made = keys.values(tmp_path / "keys", bytes(range(32)))
+    assert made == bytes(range(32)) == keys.values(tmp_path / "keys", bytes(32))
+    (file,) = (tmp_path / "keys").iterdir()
+    assert (file.name, stat.S_IMODE(file.stat().st_mode)) == ("values.key", 0o600)
+
+
+@pytest.mark.parametrize("content", [b"", bytes(31), bytes(33)])
+def test_a_key_of_secrets_that_is_none_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "values.key").write_bytes(content)
+    with pytest.raises(InvalidError) as refused:
+        keys.values(tmp_path, bytes(32))
+    assert refused.value.code == "key.form"
+    assert (tmp_path / "values.key").read_bytes() == content
+
+
+def test_of_two_processes_that_make_the_key_of_secrets_at_once_both_have_the_same(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        made = list(
+            threads.map(lambda number: keys.values(tmp_path / str(number // 8), bytes([number]) * 32), range(64))
+        )
+    assert [len(set(made[begin : begin + 8])) for begin in range(0, 64, 8)] == [1] * 8

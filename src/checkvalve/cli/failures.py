@@ -18,6 +18,7 @@ _POLICY = frozenset(
     {
         "release.below_floor",
         "release.withdrawn",
+        "rollout.agent_old",
         "rollout.devices_busy",
         "rollout.no_device",
         "rollout.nothing_back",
@@ -27,6 +28,7 @@ _POLICY = frozenset(
         "rollout.approval_expired",
         "rollout.approval_used",
         "rollout.approval_withdrawn",
+        "rollout.values_lacking",
     }
 )
 _OF_KIND = {

@@ -18,8 +18,10 @@ from checkvalve.cli.commands import (
     approval,
     audit,
     binding,
+    config,
     credential,
     device,
+    hold,
     image,
     keys,
     person,
@@ -156,6 +158,8 @@ for noun in (
     image,
     release,
     device,
+    config,
+    hold,
     verify,
 ):
     noun.register(app)

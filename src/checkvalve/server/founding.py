@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from checkvalve.crypto import digests, passwords
+from checkvalve.crypto import digests, passwords, seal
 from checkvalve.crypto import keys as crypto_keys
 from checkvalve.errors import ConflictError, NotFoundError
 from checkvalve.ids import BindingId, EntryId, PersonId
@@ -75,6 +75,7 @@ def found(
     authority = keys.make_authority(directory / "keys", wanted.plane, origins.now(), origins.entropy(16))
     keys.plane_pair(directory / "keys", authority, wanted.names, origins.now(), origins.entropy(16))
     keys.orders(directory / "keys", authority, origins.now(), origins.entropy(16))
+    keys.values(directory / "keys", origins.entropy(seal.KEY_SIZE))
     database = Database.open(wanted.database, directory)
     try:
         migrate.upgrade(database)

@@ -4,23 +4,26 @@
 `authority` is the device CA: it issues what devices show and what the plane's two listeners show, told apart by
 extended key usage, and its fingerprint is the pin that a person types once. `online` signs TUF's snapshot and
 timestamp; its public half is carried to the signers, who name it in their root of trust. `orders` signs what devices
-are told, and the time; devices know it by its certificate. Every file is written whole or not at all; what exists is
-kept, so making them may be cut short and done again.
+are told, and the time; devices know it by its certificate. `values` locks the secrets in the database. Every file is
+written whole or not at all; what exists is kept, so making them may be cut short and done again.
 """
 
 import os
+import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-from checkvalve.crypto import certificates, keys
+from checkvalve.crypto import certificates, keys, seal
 from checkvalve.errors import InvalidError, NotFoundError
 
 AUTHORITY_YEARS = 20
 PLANE_DAYS = 730
 ONLINE = "online.key"
 ONLINE_PUBLIC = "online.pub"
+VALUES = "values.key"
 _BACKDATED = timedelta(days=1)  # clients whose clock is a little behind
 
 
@@ -121,6 +124,31 @@ def orders(directory: Path, of: Authority, now: datetime, entropy: bytes) -> Ord
     return OrdersKey(certificates.from_pem(file.read_bytes()), key)
 
 
+def values(directory: Path, entropy: bytes) -> bytes:
+    """Return the key in `values.key`, 32 bytes, made of `entropy` first where there is none.
+
+    `InvalidError` (`key.form`) if the file holds something else. Where it is lost, so are the secrets that are set.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = directory / VALUES
+    if not file.exists():
+        descriptor, partial = tempfile.mkstemp(dir=directory, prefix=VALUES, suffix=".partial")  # of mode 0600
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(entropy)
+            out.flush()
+            os.fsync(out.fileno())
+        with suppress(FileExistsError):  # of two processes that start at once one makes it
+            os.link(partial, file)
+        Path(partial).unlink()
+        _settle(directory)
+    key = file.read_bytes()
+    if len(key) != seal.KEY_SIZE:
+        raise InvalidError(
+            "key.form", f"{file} does not hold {seal.KEY_SIZE} bytes.", "Bring it back from the backup of this plane."
+        )
+    return key
+
+
 def plane_pair(directory: Path, of: Authority, names: tuple[str, ...], now: datetime, entropy: bytes) -> Pair:
     """Return the listeners' certificate for `names`.
 
@@ -173,6 +201,10 @@ def _write(file: Path, data: bytes, mode: int) -> None:
         out.flush()
         os.fsync(out.fileno())
     partial.rename(file)
-    parent = os.open(file.parent, os.O_RDONLY)
-    os.fsync(parent)
-    os.close(parent)
+    _settle(file.parent)
+
+
+def _settle(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from checkvalve import __version__
-from checkvalve.crypto import certificates
+from checkvalve.crypto import certificates, seal
 from checkvalve.errors import CheckvalveError, ConflictError, InvalidError
 from checkvalve.server import keys
 from checkvalve.server.blobs.store import Blobs
@@ -101,6 +101,7 @@ async def _listen(
         online=keys.online(directory / "keys"),
         authority=authority,
         orders=keys.orders(directory / "keys", authority, origins.now(), origins.entropy(16)),
+        values=keys.values(directory / "keys", origins.entropy(seal.KEY_SIZE)),
         imports=Imports(settings.largest_archive),
         now=origins.now,
         new_id=origins.new_id,

@@ -40,6 +40,9 @@ class Permission(StrEnum):
     DEVICE_READ = "device.read"
     DEVICE_INVITE = "device.invite"
     DEVICE_MANAGE = "device.manage"
+    DEVICE_HOLD = "device.hold"
+    VALUE_READ = "value.read"
+    VALUE_SET = "value.set"
 
 
 class ScopeKind(StrEnum):

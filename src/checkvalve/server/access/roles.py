@@ -13,6 +13,7 @@ _LOOK = frozenset(
         Permission.APPROVAL_READ,
         Permission.RELEASE_READ,
         Permission.DEVICE_READ,
+        Permission.VALUE_READ,
     }
 )
 
@@ -20,13 +21,15 @@ _ALL = (
     Role("viewer", "Sees sites, devices, releases and rollouts.", _LOOK),
     Role(
         "operator",
-        "Drafts and starts rollouts, invites devices, locks one out and takes it out of service.",
+        "Drafts and starts rollouts, sets values, hangs tags, invites devices and takes them out of service.",
         _LOOK
         | {
             Permission.ROLLOUT_DRAFT,
             Permission.ROLLOUT_START,
             Permission.DEVICE_INVITE,
             Permission.DEVICE_MANAGE,
+            Permission.DEVICE_HOLD,
+            Permission.VALUE_SET,
         },
     ),
     Role(

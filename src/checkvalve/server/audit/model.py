@@ -75,6 +75,7 @@ TELEMETRY = (
     "fleet.confirm",  # the generation that `device.renew` told of is in use
     "fleet.next_counter",
     "fleet.put_orders",  # of an assignment, signed
+    "value.document",  # what a device is given: as bound when its rollout started
     "fleet.unassign",  # of an attempt that failed, as the entry of its receipt says
     "rollout.ended",  # as above: how it ended on one device
 )

@@ -39,13 +39,13 @@ class Tx:
         self._connection = connection
         self.dialect = connection.dialect.name
 
-    def all(self, statement: sa.Executable) -> Sequence[Row]:
-        """Return all rows."""
-        return self._connection.execute(statement).all()
+    def all(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Sequence[Row]:
+        """Return all rows; `values` as `run` has them."""
+        return self._connection.execute(statement, values).all()
 
-    def first(self, statement: sa.Executable) -> Row | None:
-        """Return the first row, or None."""
-        return self._connection.execute(statement).first()
+    def first(self, statement: sa.Executable, values: Mapping[str, object] | None = None) -> Row | None:
+        """Return the first row, or None; `values` as `run` has them."""
+        return self._connection.execute(statement, values).first()
 
     def scalar(self, statement: sa.Executable) -> Any:  # noqa: ANN401 - the column says the type
         """Return the first column of the first row, or None."""

@@ -170,6 +170,10 @@ rollout_devices = sa.Table(
     sa.Column("reason", sa.String, nullable=False),
     sa.Column("ended_at", Instant),
     sa.Column("left", sa.Boolean, nullable=False),
+    sa.Column(
+        "binding", sa.String, nullable=False, server_default=""
+    ),  # JSON: kind/name -> value_entries.id, or a document's digest
+    sa.Column("given_before", Key, nullable=False, server_default=""),  # digest of what it ran with at the start
     sa.Index("ix_rollout_devices_wave", "rollout", "wave", "outcome"),
     sa.Index("ix_rollout_devices_device", "device", "outcome"),
 )
@@ -336,6 +340,9 @@ devices = sa.Table(
     sa.Column("state", Key, nullable=False),  # of the attempt, from the status: to find by
     sa.Column("attempt", Key, nullable=False),
     sa.Column("active", Key, nullable=False),
+    sa.Column("given", Key, nullable=False, server_default=""),  # digest of what the active release runs with
+    sa.Column("held", Key, nullable=False, server_default=""),  # digest of the plane's tags that it knows of
+    sa.Column("locked", sa.Boolean, nullable=False, server_default=sa.false()),  # a tag hangs at the device itself
     sa.Column("epoch", sa.BigInteger, nullable=False),  # newest order it accepted
     sa.Column("counter", sa.BigInteger, nullable=False),
     sa.Column("offset", sa.BigInteger),  # its clock minus the plane's, ms
@@ -363,6 +370,7 @@ orders = sa.Table(
     metadata,
     sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
     sa.Column("attempt", Key, nullable=False),
+    sa.Column("held", Key, nullable=False, server_default=""),  # digest of the tags it tells of
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("counter", sa.BigInteger, nullable=False),
     sa.Column("envelope", sa.LargeBinary, nullable=False),
@@ -407,7 +415,67 @@ numbers = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
+# What somebody set for variables, files and secrets; rows are never changed but for `current`, and so are the history.
+value_entries = sa.Table(
+    "value_entries",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("place", Key, nullable=False),  # a scope's path, or `device:<id>`
+    sa.Column("scope", Key, nullable=False),  # the path itself, or that of the device when it was set
+    sa.Column("line", Key, nullable=False),  # the release's name it is for; empty: for all
+    sa.Column("kind", Key, nullable=False),  # variable, file, secret
+    sa.Column("name", Key, nullable=False),
+    sa.Column("content", sa.LargeBinary),  # UTF-8; a secret's is locked with the plane's key; NULL: taken away
+    sa.Column("current", sa.Boolean, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("note", sa.String, nullable=False),
+    sa.Index(
+        "ux_value_entries_current",
+        "place",
+        "line",
+        "kind",
+        "name",
+        unique=True,
+        sqlite_where=sa.text("current"),
+        postgresql_where=sa.text("current"),
+    ),
+    sa.Index("ix_value_entries_scope", "scope", "current"),
+)
+
+# What devices were given: final bytes, in which secrets are sealed to the device.
+device_values = sa.Table(
+    "device_values",
+    metadata,
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
+    sa.Column("digest", Key, primary_key=True),  # sha256:… of the document
+    sa.Column("attempt", Key, nullable=False, index=True),  # the one it was made for
+    sa.Column("identity", Key, nullable=False),  # sha256:… of what it means: protocol.values
+    sa.Column("document", sa.LargeBinary, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+)
+
+# Lock-out tags that people hung at the plane; those hung at a device are in its status.
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),  # below it nothing is switched
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), index=True),  # or on this device only
+    sa.Column("name", sa.String, nullable=False),  # who hung it, as the tag shows
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("number", sa.String, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("lifted_by", Key),
+    sa.Column("lifted_at", Instant),
+    sa.Column("lifted_why", sa.String, nullable=False, server_default=""),
+)
+
 OWNERS = {
+    "value_entries": "values",
+    "device_values": "values",
+    "holds": "fleet",
     "invites": "fleet",
     "devices": "fleet",
     "assignments": "fleet",

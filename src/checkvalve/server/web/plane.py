@@ -42,6 +42,7 @@ class Plane:
     online: keys.PrivateKey
     authority: Authority
     orders: OrdersKey
+    values: bytes = field(repr=False)  # the key that secrets at rest are locked with
     now: Callable[[], datetime] = clock.now
     new_id: Callable[[], str] = clock.new_id
     entropy: Callable[[int], bytes] = clock.entropy

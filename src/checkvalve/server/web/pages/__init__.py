@@ -19,6 +19,7 @@ from checkvalve.server.web.pages import (
     drafts,
     find,
     fleet,
+    holds,
     onboarding,
     people,
     problem,
@@ -27,6 +28,7 @@ from checkvalve.server.web.pages import (
     rollouts,
     today,
     uncovered,
+    values,
 )
 from checkvalve.server.web.plane import Plane
 
@@ -37,8 +39,10 @@ _QUESTIONS = (
     rollouts,
     releases,
     drafts,
+    values,
     fleet,
     devices,
+    holds,
     onboarding,
     audit,
     account,

@@ -38,6 +38,7 @@ RAIL: tuple[tuple[str, str, str, Permission | None], ...] = (
     ("fleet", "/fleet", "f", None),
     ("rollouts", "/rollouts", "r", None),
     ("releases", "/releases", "e", Permission.RELEASE_READ),
+    ("values", "/values", "v", Permission.VALUE_READ),
     ("access", "/people", "p", Permission.PERSON_READ),
     ("audit", "/audit", "a", Permission.AUDIT_READ),
     ("exposure", "/exposure", "x", None),
@@ -167,7 +168,8 @@ class Form(dict[str, str]):
 
 
 def _without_secrets(form: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in form.items() if name not in {"password", "old", "new", "csrf"}}
+    secret = {"password", "old", "new", "secret", "csrf"} | ({"content"} if form.get("kind") == "secret" else set())
+    return {name: value for name, value in form.items() if name not in secret}
 
 
 def bare(caller: Caller) -> Data:
