@@ -2,6 +2,7 @@
 """A release for those whose subject is something else: a row, without the draft and the keys."""
 
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,13 +27,16 @@ def release(
     number: int = 1,
     scope: str = ROOT,
     state: str = "published",
+    **says: Any,  # noqa: ANN401 - fields of Manifest
 ) -> None:
-    """Let `ref`, as `name@sha256:…`, be a release of `scope`, in `state` from now on; of the plane's all places."""
+    """Let `ref`, as `name@sha256:…`, be a release of `scope`, in `state` from now on; of the plane's all places.
+
+    `says` are fields of its manifest; its digest stays what `ref` says.
+    """
     name, _, digest = ref.partition("@")
     services = {"edge": workload.Service(image=_CONFIG)}
-    manifest = workload.write(
-        workload.Manifest(name=name, version=version, services=services, images={_CONFIG: _IMAGE})
-    )
+    made_of: dict[str, Any] = {"name": name, "version": version, "services": services, "images": {_CONFIG: _IMAGE}}
+    manifest = workload.write(workload.Manifest(**made_of | says))
     values = {"id": ident, "scope": scope, "line": workload.line(scope, name), "name": name, "version": version}
     content = {"number": number, "digest": digest, "manifest": manifest, "source": b"", "size": 1}
     made = {"made_by": "", "made_at": now, "changed_at": now}

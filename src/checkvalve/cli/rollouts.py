@@ -20,6 +20,12 @@ USUAL_CANARY, USUAL_STEP = 1, 0  # of an intent that was written before there we
 BY_PERSON = "rollout.by_person"  # the code of a pause that somebody asked for; any other is the judge's
 NOT_BEGUN = frozenset({"draft", "proposed"})
 LIVE = frozenset({"started", "paused"})
+_STEPS = {
+    "held": "held by a tag",
+    "waiting_approval": "waiting for approval on site",
+    "waiting_permit": "waiting for a permit",
+    "waiting_window": "waiting for a window",
+}
 
 
 def at(rollout: str, what: str = "") -> str:
@@ -110,6 +116,13 @@ def show_plan(run: Invocation, found: protocol.RolloutPlan) -> None:
     ]
     if rows:
         output.table(("WAVE", "DEVICE", "SCOPE", "ID"), rows)
+    for sentence in found.exclusive:
+        output.say(sentence)
+    if found.lacking:
+        lacks = [
+            (each.name, lack, run.called(each.scope), each.device) for each in found.lacking for lack in each.lacks
+        ]
+        output.table(("LACKS VALUES", "WHAT", "SCOPE", "ID"), lacks)
     if found.passed:
         over = [(each.name, each.reason, run.called(each.scope), each.device) for each in found.passed]
         output.table(("PASSED OVER", "WHY", "SCOPE", "ID"), over)
@@ -163,7 +176,7 @@ def steps(waves: Iterable[protocol.RolloutWave]) -> str:
     for one in waves:
         for step, number in one.steps.items():
             found[step] = found.get(step, 0) + number
-    return ", ".join(f"{number} {step.replace('_', ' ')}" for step, number in sorted(found.items()))
+    return ", ".join(f"{number} {_STEPS.get(step, step.replace('_', ' '))}" for step, number in sorted(found.items()))
 
 
 def show_waves(found: protocol.RolloutProgress) -> None:

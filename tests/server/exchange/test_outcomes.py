@@ -218,3 +218,25 @@ def test_a_device_that_was_never_ordered_anything_fetches_nothing(here: World) -
     attempt = ordered(here, first).attempt
     here.visit(first, first.report(receipts=(first.receipt(attempt, State.REFUSED),)))
     assert not fetches(here, first), "it has ended with it"
+
+
+def test_a_device_that_was_brought_back_at_its_cabinet_is_not_ordered_forward_again(here: World) -> None:
+    machine = here.machine()
+    here.started(here.maker, plan=TOGETHER)
+    attempt = ordered(here, machine).attempt
+    here.visit(machine, machine.report(receipts=(machine.receipt(attempt),)))
+    assert here.assignment(DeviceId(machine.id)) is not None
+    by_hand = here.new_id()
+    machine.status = Status(state=State.COMMITTED, attempt=by_hand)
+    visited = here.visit(machine, machine.first(receipts=(machine.receipt(by_hand),)))
+    assert visited.signed is None
+    assert here.assignment(DeviceId(machine.id)) is None
+
+
+def test_what_a_device_has_yet_to_take_stays_ordered_whatever_else_it_did(here: World) -> None:
+    machine = here.machine()
+    here.started(here.maker, plan=TOGETHER)
+    by_hand = here.new_id()
+    machine.status = Status(state=State.COMMITTED, attempt=by_hand)
+    here.visit(machine, machine.first(receipts=(machine.receipt(by_hand),)))
+    assert here.assignment(DeviceId(machine.id)) is not None

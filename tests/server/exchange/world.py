@@ -26,6 +26,7 @@ from tests.server.supply import world
 START = datetime(2026, 11, 3, 12, tzinfo=UTC)
 KEYS = keyring.plane(START)
 PLANE = "norra"
+VALUES = bytes(range(32))
 
 
 @dataclass
@@ -44,6 +45,7 @@ class World(world.World):
             now=self.now,
             new_id=self.new_id,
             entropy=lambda size: self.new_id().encode()[-size:],
+            values=VALUES,
             request="a request",
             address="192.0.2.9",
         )

@@ -31,7 +31,7 @@ def test_those_that_could_only_fail_or_have_it_already_are_passed_over_and_that_
         values.device("e", active=values.NEW),
         values.device("f", active=""),
     ]
-    planned = taking.plan(found, values.NEW, Plan(), NOON)
+    planned = taking.plan(found, values.NEW, Plan(), NOON, {})
     assert [[one.name for one in wave] for wave in planned.waves] == [["a"], ["f"]]
     assert planned.count == 2
     assert [(one.device.name, one.code) for one in planned.passed] == [
@@ -49,7 +49,7 @@ def test_every_device_is_either_taken_or_passed_over(rows: list[tuple[Trust, boo
         values.device(f"d{index}", trust=trust, active=values.NEW if runs else values.OLD)
         for index, (trust, runs) in enumerate(rows)
     ]
-    planned = taking.plan(found, values.NEW, Plan(canary=2, step=3), NOON)
+    planned = taking.plan(found, values.NEW, Plan(canary=2, step=3), NOON, {})
     taken = {one.name for wave in planned.waves for one in wave}
     assert taken | {one.device.name for one in planned.passed} == {one.name for one in found}
     assert taken == {f"d{index}" for index, row in enumerate(rows) if row == (Trust.ACCEPTED, False)}
@@ -57,7 +57,7 @@ def test_every_device_is_either_taken_or_passed_over(rows: list[tuple[Trust, boo
 
 def _obstacle(names: str, busy: Mapping[str, Rollout], unknown: str = "", runs: str = "") -> No | None:
     found = [values.device(name, active=values.NEW if name in runs else values.OLD) for name in names]
-    planned = taking.plan(found, values.NEW, Plan(), NOON)
+    planned = taking.plan(found, values.NEW, Plan(), NOON, {})
     return taking.obstacle(planned, busy, [Term(Key.SITE, name) for name in unknown])
 
 
@@ -97,7 +97,7 @@ def test_nothing_to_do_is_no_rollout(names: str, unknown: str, runs: str, code: 
 def _back(seat: Seat, releases: Mapping[str, Release | str] | None = None, since: str = "") -> tuple[str, str]:
     """Return where a device goes: `old`, `stays` and why, or `untouched`."""
     known = {values.OLD: values.release()} if releases is None else releases
-    plan = back.plan([seat], known, {seat.device.id: ReleaseId(since)} if since else {})
+    plan = back.plan([seat], known, {seat.device.id: (ReleaseId(since), "")} if since else {})
     assert len(plan.going) + len(plan.staying) + len(plan.untouched) == 1
     if plan.going:
         return plan.going[0][1].id, ""

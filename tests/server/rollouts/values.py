@@ -77,3 +77,8 @@ def release(ident: str = "old", digest: str = OLD) -> Release:
         made_at=NOON,
         changed_at=NOON,
     )
+
+
+def with_values(one: Seat, *, binding: str, given_before: str) -> Seat:
+    """Return the seat of a device whose release is filled in one way, and was in another before."""
+    return replace(one, member=replace(one.member, binding=binding, given_before=given_before))

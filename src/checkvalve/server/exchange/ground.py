@@ -2,7 +2,7 @@
 """What a crossing stands on besides the database: which plane this is, its keys, its clock, and where it came from."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from checkvalve.ids import EntryId
@@ -23,6 +23,7 @@ class Ground:
     now: datetime
     new_id: Callable[[], str]
     entropy: Callable[[int], bytes]
+    values: bytes = field(default=b"", repr=False)  # the key that secrets at rest are locked with
     request: str = ""
     address: str = ""
 

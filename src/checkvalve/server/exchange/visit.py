@@ -21,7 +21,7 @@ from checkvalve import canonical
 from checkvalve.canonical import Json
 from checkvalve.crypto import digests, envelope, keys
 from checkvalve.crypto.envelope import Envelope
-from checkvalve.errors import ForbiddenError, InvalidError
+from checkvalve.errors import ConflictError, ForbiddenError, InvalidError
 from checkvalve.ids import DeviceId
 from checkvalve.protocol import exchange, receipt
 from checkvalve.protocol.exchange import Answer, Event, Report, State
@@ -30,14 +30,16 @@ from checkvalve.server.audit import actions as audit_actions
 from checkvalve.server.audit import queries as audit_queries
 from checkvalve.server.audit.model import PLANE
 from checkvalve.server.db.database import Tx
-from checkvalve.server.exchange import due
+from checkvalve.server.exchange import due, filling
+from checkvalve.server.exchange.due import Want
 from checkvalve.server.exchange.ground import Ground, actor, milliseconds
 from checkvalve.server.fleet import actions as fleet_actions
-from checkvalve.server.fleet import generations
+from checkvalve.server.fleet import generations, holds
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet import writes as fleet_writes
 from checkvalve.server.fleet.generations import Behind, Confirm, Same
 from checkvalve.server.fleet.model import LET_IN, Assignment, Changes, Device, Kept, Line, Signed, Standing, Trust
+from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.rollouts import writes as rollout_writes
 from checkvalve.server.rollouts.model import Outcome
 
@@ -76,7 +78,7 @@ def visit(tx: Tx, ground: Ground, device_id: DeviceId, key: str, report: Report,
     """
     device = fleet_queries.device(tx, device_id)
     if device.key != key or device.trust not in LET_IN or not _current(tx, ground, device, report, held=held):
-        return _visited(tx, device_id)
+        return Visited(fleet_queries.standing(tx, device_id), fleet_queries.revision(tx))
     device = _journal(tx, ground, device, report)
     known = _lines(tx, ground, device, report)
     fleet_writes.visited(tx, device_id, _changes(ground, device, report, known, held=held))
@@ -84,17 +86,16 @@ def visit(tx: Tx, ground: Ground, device_id: DeviceId, key: str, report: Report,
     taken, ends = _receipts(tx, ground, device, report)
     rollouts = _ended(tx, ground, device, [*_hanging(report), *ends])
     told = report.state == (device.status_digest if report.status is None else report.state)
-    attempt = device.attempt if report.status is None else report.status.attempt
-    signed = _orders(tx, ground, device, attempt, give=give)
+    standing = fleet_queries.standing(tx, device_id)
+    want = due.wanted(standing)
+    signed = _orders(tx, ground, device, report, want, give=give)
+    if give and want.attempt != (signed.attempt if signed and want.attempt else ""):
+        standing = fleet_queries.standing(tx, device_id)  # what it was to run failed before it began
     given = envelope.read(signed.envelope) if signed and give and not _has(report, signed) else None
-    if given is None and not taken and told and not report.events and known >= report.seq:
-        return replace(_visited(tx, device_id, signed=signed), rollouts=rollouts)
     answer = Answer(orders=given, known=known, receipts=taken, tell=not told)
-    return replace(_visited(tx, device_id, answer, signed), rollouts=rollouts)
-
-
-def _visited(tx: Tx, device_id: DeviceId, answer: Answer | None = None, signed: Signed | None = None) -> Visited:
-    return Visited(fleet_queries.standing(tx, device_id), fleet_queries.revision(tx), answer, signed)
+    if given is None and not taken and told and not report.events and known >= report.seq:
+        return Visited(standing, fleet_queries.revision(tx), None, signed, rollouts)
+    return Visited(standing, fleet_queries.revision(tx), answer, signed, rollouts)
 
 
 def _current(tx: Tx, ground: Ground, device: Device, report: Report, *, held: bool) -> bool:
@@ -156,6 +157,9 @@ def _changes(ground: Ground, device: Device, report: Report, known: int, *, held
         changes["state"] = status.state
         changes["attempt"] = status.attempt
         changes["active"] = status.active
+        changes["given"] = status.values
+        changes["held"] = holds.known(status)
+        changes["locked"] = holds.locked(status)
     return changes
 
 
@@ -195,9 +199,20 @@ def _ended(tx: Tx, ground: Ground, device: Device, ends: Sequence[End]) -> tuple
     for end in ends:
         outcome = Outcome(end.outcome.value)
         changed.add(rollout_writes.ended(tx, device.id, end.attempt, outcome, end.code, end.reason, ground.now))
-        if assigned is not None and assigned.attempt == end.attempt and outcome is not Outcome.COMMITTED:
+        if assigned is not None and _over(tx, assigned, end.attempt, outcome):
             fleet_writes.unassign(tx, device.id)
     return tuple(sorted(changed - {""}))
+
+
+def _over(tx: Tx, assigned: Assignment, attempt: str, outcome: Outcome) -> bool:
+    """Tell whether what a device is to run is over with the end of this attempt.
+
+    One that it took stays, until an attempt of its own has led elsewhere: somebody at the device brought the old
+    release back, and the plane is not to order it forward again.
+    """
+    if assigned.attempt == attempt:
+        return outcome is not Outcome.COMMITTED
+    return outcome is Outcome.COMMITTED and rollout_queries.outcome(tx, assigned.attempt) is Outcome.COMMITTED
 
 
 def _verified(device: Device, sealed: Envelope) -> receipt.Receipt:
@@ -240,21 +255,25 @@ def _refuse(tx: Tx, ground: Ground, device: Device, digest: str, error: InvalidE
         audit_actions.refuse(tx, ground.act(actor(device)), "device.receipt", subject, device.scope, error)
 
 
-def _orders(tx: Tx, ground: Ground, device: Device, attempt: str, *, give: bool) -> Signed | None:
-    """Return the orders that the device is to take, signed now if none are that are still good."""
-    assigned = fleet_queries.assignment(tx, device.id)
-    if assigned is None or not due.wanted(assigned.attempt, attempt):
+def _orders(tx: Tx, ground: Ground, device: Device, report: Report, want: Want, *, give: bool) -> Signed | None:
+    """Return the orders that the device is to take, or took, signed now if none are that are still good."""
+    if not want:
         return None
     signed = fleet_queries.signed(tx, device.id)
-    if due.usable(signed, assigned.attempt, ground.now):
+    if due.taken(report, signed, want, ground.now) or due.usable(report, signed, want, ground.now):
         return signed
-    return _sign(tx, ground, device, assigned) if give else None
+    return _sign(tx, ground, device, want) if give else None
 
 
-def _sign(tx: Tx, ground: Ground, device: Device, assigned: Assignment) -> Signed:
+def _sign(tx: Tx, ground: Ground, device: Device, want: Want) -> Signed | None:
+    """Return new orders, those of tags first; None if there is nothing to order after all."""
+    deploy = _deploy(tx, ground, device) if want.attempt else None
+    items: list[Json] = [_hold(tx, device)] if want.held else []
+    items += [deploy] if deploy is not None else []
+    if not items:
+        return None
     epoch, counter = fleet_writes.next_counter(tx)
     ends_at = ground.now + due.LIFETIMES[device.link]
-    item: Json = {"attempt": assigned.attempt, "kind": "deploy", "target": assigned.target, "values": {}}
     payload = canonical.dumps(
         {
             "counter": counter,
@@ -262,15 +281,43 @@ def _sign(tx: Tx, ground: Ground, device: Device, assigned: Assignment) -> Signe
             "epoch": epoch,
             "expires_at": milliseconds(ends_at),
             "issued_at": milliseconds(ground.now),
-            "items": [item],
+            "items": items,
             "plane": ground.plane,
             "v": 1,
         }
     )
     sealed = envelope.write(envelope.seal(ground.orders.key, exchange.ORDERS, payload))
-    signed = Signed(device.id, assigned.attempt, epoch, counter, sealed, ground.now, ends_at)
+    attempt = want.attempt if deploy is not None else ""
+    signed = Signed(device.id, attempt, epoch, counter, sealed, ground.now, ends_at, want.held)
     fleet_writes.put_orders(tx, signed)
     return signed
+
+
+def _deploy(tx: Tx, ground: Ground, device: Device) -> Json | None:
+    """Return what it is to run; None if what fills it cannot be had: then the attempt has failed before it began."""
+    assigned = fleet_queries.assignment(tx, device.id)
+    if assigned is None:
+        return None
+    try:
+        given = filling.ordered(tx, ground, device, assigned)
+    except (ConflictError, InvalidError) as error:
+        outcome, why = Outcome.REFUSED, f"{error.sentence} {error.remedy}".strip()
+        rollout_writes.ended(tx, device.id, assigned.attempt, outcome, error.code, why, ground.now)
+        fleet_writes.unassign(tx, device.id)
+        return None
+    values: Json = {"digest": given} if given else {}
+    return {"attempt": assigned.attempt, "kind": "deploy", "target": assigned.target, "values": values}
+
+
+def _hold(tx: Tx, device: Device) -> Json:
+    """Return all tags of the plane's that it is to know of now."""
+    hung = {one.id: one for one in fleet_queries.holds_for(tx, [device])[device.id]}
+    tags = []
+    for ident in holds.told(hung):
+        one = hung[ident]
+        where = device.name if one.device else " / ".join(access_queries.names(tx, one.scope))
+        tags.append(msgspec.to_builtins(holds.tag(one, where)))
+    return {"kind": "hold", "tags": tags}
 
 
 def _has(report: Report, signed: Signed) -> bool:

@@ -113,7 +113,8 @@ def start(tx: Tx, act: Act, rollout_id: RolloutId, new_id: Callable[[], str]) ->
     _clear(queries.in_the_way(tx, rollout, planned))
     _spend(tx, rollout, act)
     release = supply_queries.named(tx, rollout.scope, rollout.wanted.release)
-    waves = [[(device, release) for device in wave] for wave in planned.waves]
+    fills = {device: filling.binding for device, filling in planned.fillings.items()}
+    waves = [[(device, release, fills.get(device.id, "")) for device in wave] for wave in planned.waves]
     after = replace(rollout, state=State.STARTED, changed_at=act.at, started_at=act.at, wave=0, waves=len(waves))
     writes.move(tx, rollout, after)
     _seat(tx, after, waves, new_id)
@@ -209,7 +210,8 @@ def undo(
     writes.move(tx, rollout, undone)
     writes.add(tx, after)
     writes.undone(tx, rollout.id, undo_id)
-    _seat(tx, after, [[(seat.device, release) for seat, release in plan.going]], new_id)
+    going = [(seat.device, release, seat.member.given_before) for seat, release in plan.going]
+    _seat(tx, after, [going], new_id)
     facts: dict[str, Json] = {
         **_changed(rollout, undone),
         "back": len(plan.going),
@@ -248,9 +250,9 @@ def cancel(tx: Tx, act: Act, rollout_id: RolloutId) -> Rollout:
 
 
 def _seat(
-    tx: Tx, rollout: Rollout, waves: Sequence[Sequence[tuple[Device, Release]]], new_id: Callable[[], str]
+    tx: Tx, rollout: Rollout, waves: Sequence[Sequence[tuple[Device, Release, str]]], new_id: Callable[[], str]
 ) -> None:
-    """Keep who goes when, and order the first wave."""
+    """Keep who goes when and what fills the release there, and order the first wave."""
     members = [
         Member(
             rollout=rollout.id,
@@ -260,9 +262,11 @@ def _seat(
             release=release.id,
             target=workload.target(release.scope, release.name, release.digest),
             before=device.active,
+            binding=binding,
+            given_before=device.given,
         )
         for number, wave in enumerate(waves)
-        for device, release in wave
+        for device, release, binding in wave
     ]
     writes.add_members(tx, members)
     first = [_ordered(member, rollout.changed_at) for member in members if member.wave == 0]

@@ -27,11 +27,13 @@ class Back:
     untouched: tuple[Seat, ...]
 
 
-def plan(seats: Sequence[Seat], releases: Mapping[str, Release | str], since: Mapping[str, ReleaseId]) -> Back:
+def plan(
+    seats: Sequence[Seat], releases: Mapping[str, Release | str], since: Mapping[str, tuple[ReleaseId, str]]
+) -> Back:
     """Return who goes where.
 
     `releases` has, by digest, what may be taken, or the sentence that says why not; `since` has, by device, what later
-    rollouts brought it last.
+    rollouts brought it last: a release, and what filled it.
     """
     goes = [_touched(seat) and _there(seat, since) for seat in seats]
     untouched = [seat for seat, touched in zip(seats, goes, strict=True) if not touched]
@@ -39,7 +41,7 @@ def plan(seats: Sequence[Seat], releases: Mapping[str, Release | str], since: Ma
     staying: list[Passed] = []
     for seat in (seat for seat, touched in zip(seats, goes, strict=True) if touched):
         before = releases.get(seat.member.before, "")
-        if isinstance(before, str) or before.id == seat.member.release or seat.device.trust in _DEAF:
+        if isinstance(before, str) or _same(seat, before) or seat.device.trust in _DEAF:
             staying.append(Passed(seat.device, "rollout.no_way_back", _why(seat, before)))
         else:
             going.append((seat, before))
@@ -67,8 +69,14 @@ def begun(seat: Seat) -> bool:
     return seat.device.attempt == seat.member.attempt
 
 
-def _there(seat: Seat, since: Mapping[str, ReleaseId]) -> bool:
-    return since.get(seat.device.id, seat.member.release) == seat.member.release
+def _same(seat: Seat, before: Release) -> bool:
+    """Tell whether it got what it ran: the same release, with nothing to fill it then or now."""
+    return before.id == seat.member.release and not seat.member.binding and not seat.member.given_before
+
+
+def _there(seat: Seat, since: Mapping[str, tuple[ReleaseId, str]]) -> bool:
+    got = (seat.member.release, seat.member.binding)
+    return since.get(seat.device.id, got) == got
 
 
 def _touched(seat: Seat) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a rollout is, on which devices, and how far it has come."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +11,7 @@ from checkvalve.errors import InvalidError
 from checkvalve.ids import ApprovalId, AttemptId, DeviceId, PersonId, ReleaseId, RolloutId
 from checkvalve.protocol import rollout
 from checkvalve.server.fleet.model import Device
+from checkvalve.server.values.model import Lack
 
 
 class State(StrEnum):
@@ -123,6 +125,8 @@ class Rollout:
 class Member:
     """One device of a started rollout. It is to take `target`, and ran `before` (a digest, or empty) at the start.
 
+    The binding was fixed at the start, as the members were: a value that somebody changes later is another rollout.
+
     `left`: a person went on without it after it failed, and the judge counts it no more.
     """
 
@@ -138,6 +142,8 @@ class Member:
     reason: str = ""
     ended_at: datetime | None = None
     left: bool = False
+    binding: str = ""  # what fills the release: JSON, `kind/name` -> entry, or `sha256:…` of a document given before
+    given_before: str = ""  # digest of the values that `before` ran with
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +165,39 @@ class Passed:
 
 
 @dataclass(frozen=True, slots=True)
+class Filling:
+    """What fills the release on one device: `binding` as a member keeps it, and `lacks` what it cannot do without.
+
+    `same`: what runs there was filled in the same way. `old`: its agent is too old to read such a release.
+    """
+
+    binding: str = ""
+    lacks: tuple[Lack, ...] = ()
+    same: bool = True
+    old: bool = False
+
+
+PLAIN = Filling()
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
-    """Who would go when if it were started now, and who is passed over."""
+    """Who would go when if it were started now, who is passed over, and what fills the release on each."""
 
     waves: tuple[tuple[Device, ...], ...]
     passed: tuple[Passed, ...]
+    fillings: Mapping[DeviceId, Filling] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """How many devices would go."""
         return sum(len(wave) for wave in self.waves)
+
+    @property
+    def short(self) -> list[tuple[Device, Filling]]:
+        """Return those that would go and cannot: something is lacking there."""
+        found = ((device, self.fillings.get(device.id, PLAIN)) for wave in self.waves for device in wave)
+        return [(device, filling) for device, filling in found if filling.lacks or filling.old]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading rollouts: what was intended, who goes when, how far each wave is, and what is to be done next."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
@@ -8,6 +9,8 @@ import sqlalchemy as sa
 
 from checkvalve.errors import CheckvalveError, NotFoundError
 from checkvalve.ids import DeviceId, ReleaseId, RolloutId, well_formed
+from checkvalve.protocol import workload
+from checkvalve.protocol.workload import Manifest
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import ROOT, Visibility
 from checkvalve.server.approvals import queries as approval_queries
@@ -15,7 +18,7 @@ from checkvalve.server.approvals.model import Standing
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Tx
 from checkvalve.server.fleet import queries as fleet_queries
-from checkvalve.server.fleet.model import Trust
+from checkvalve.server.fleet.model import Device, Trust
 from checkvalve.server.rollouts import back, counting, judge, tables, taking
 from checkvalve.server.rollouts import start as starts
 from checkvalve.server.rollouts.back import Back
@@ -23,6 +26,7 @@ from checkvalve.server.rollouts.counting import Tally
 from checkvalve.server.rollouts.model import (
     FAILED,
     LIVE,
+    Filling,
     GoOn,
     Halt,
     Lane,
@@ -38,8 +42,10 @@ from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.model import Release
 from checkvalve.server.targeting import queries as targeting_queries
 from checkvalve.server.targeting import selector
+from checkvalve.server.values import queries as value_queries
 
 EVERYWHERE = Visibility((ROOT,))
+FILLING = 3  # capability of agents that read manifests of version 2
 
 
 def rollout(tx: Tx, rollout_id: RolloutId, seen: Visibility = EVERYWHERE) -> Rollout:
@@ -89,7 +95,13 @@ def planned(tx: Tx, rollout: Rollout, now: datetime) -> Planned:
     """Return who would go when if it were started now; `InvalidError` for a selector of before they were read."""
     wanted = rollout.wanted
     found = targeting_queries.select(tx, rollout.scope, selector.parse(wanted.selector))
-    return taking.plan(found, wanted.release.partition("@")[2], wanted.plan, now)
+    return taking.plan(found, wanted.release.partition("@")[2], wanted.plan, now, _fillings(tx, rollout, found))
+
+
+def manifest(tx: Tx, rollout: Rollout) -> Manifest | None:
+    """Return what its release says; None if it cannot be taken now."""
+    release = _taken(tx, rollout.scope, rollout.wanted.release)
+    return None if isinstance(release, str) else workload.read(release.manifest)
 
 
 def in_the_way(tx: Tx, rollout: Rollout, plan: Planned) -> No | None:
@@ -229,6 +241,44 @@ def ordered(tx: Tx, device: DeviceId) -> ReleaseId | None:
     return None if found is None else ReleaseId(found)
 
 
+def _fillings(tx: Tx, rollout: Rollout, devices: Sequence[Device]) -> dict[DeviceId, Filling]:
+    """Return what fills its release on each of these devices; nothing if it leaves nothing open, or is lost."""
+    release = _taken(tx, rollout.scope, rollout.wanted.release)
+    if isinstance(release, str):
+        return {}
+    manifest = workload.read(release.manifest)
+    old = {device.id for device in devices if manifest.v > 1 and device.seen_at and device.capability < FILLING}
+    if not manifest.open:
+        return {device: Filling(old=True) for device in old}
+    bound, now = value_queries.bound(tx, release, devices), value_queries.identities(tx, devices)
+    return {
+        device.id: Filling(
+            json.dumps(found.binding, separators=(",", ":")) if found.entries else "",
+            found.lacks,
+            same=found.identity == now[device.id],
+            old=device.id in old,
+        )
+        for device in devices
+        for found in [bound[device.id]]
+    }
+
+
+def binding(tx: Tx, attempt: str) -> str:
+    """Return what fills the release of an attempt, as its member keeps it; empty if nothing does."""
+    found: str | None = tx.scalar(
+        sa.select(schema.rollout_devices.c.binding).where(schema.rollout_devices.c.attempt == attempt)
+    )
+    return found or ""
+
+
+def outcome(tx: Tx, attempt: str) -> Outcome | None:
+    """Return how an attempt of a rollout ended; None if it is none of any."""
+    found: str | None = tx.scalar(
+        sa.select(schema.rollout_devices.c.outcome).where(schema.rollout_devices.c.attempt == attempt)
+    )
+    return None if found is None else Outcome(found)
+
+
 def _ways_back(tx: Tx, scope: str, seats: Iterable[Seat]) -> dict[str, Release | str]:
     """Return, by digest, what ran on these devices before: the release if it may be taken, or why not."""
     digests = {seat.member.before for seat in seats} - {""}
@@ -236,15 +286,15 @@ def _ways_back(tx: Tx, scope: str, seats: Iterable[Seat]) -> dict[str, Release |
     return {digest: _taken(tx, scope, f"{title.name}@{digest}") for digest, title in titles.items()}
 
 
-def _since(tx: Tx, rollout: Rollout) -> dict[str, ReleaseId]:
-    """Return, by device, what rollouts that were started later brought it last."""
+def _since(tx: Tx, rollout: Rollout) -> dict[str, tuple[ReleaseId, str]]:
+    """Return, by device, what rollouts that were started later brought it last: release and binding."""
     if rollout.started_at is None:
         return {}
     table = schema.rollout_devices.c
     later = sa.select(schema.rollouts.c.id).where(schema.rollouts.c.started_at > rollout.started_at)
     took = table.outcome.in_([Outcome.COMMITTED.value, Outcome.DEGRADED.value])
-    found = sa.select(table.device, table.release).where(table.rollout.in_(later), took).order_by(table.ended_at)
-    return {row.device: ReleaseId(row.release) for row in tx.all(found)}
+    found = sa.select(table.device, table.release, table.binding).where(table.rollout.in_(later), took)
+    return {row.device: (ReleaseId(row.release), row.binding) for row in tx.all(found.order_by(table.ended_at))}
 
 
 def _ruling(tx: Tx, rollout: Rollout, found: Sequence[Lane]) -> Ruling:

@@ -60,6 +60,8 @@ def seat(row: Row) -> Seat:
         reason=row.member_reason,
         ended_at=row.member_ended_at,
         left=row.member_left,
+        binding=row.member_binding,
+        given_before=row.member_given_before,
     )
     return Seat(member, fleet_tables.device(row), bool(row.ordered))
 

@@ -20,7 +20,7 @@ from checkvalve.server.access.model import ROOT
 from checkvalve.server.audit import actions as audit_actions
 from checkvalve.server.audit.compose import rfc3339
 from checkvalve.server.audit.model import Actor
-from checkvalve.server.exchange import fetching, joining
+from checkvalve.server.exchange import fetching, filling, joining
 from checkvalve.server.exchange.ground import STRANGER, Ground
 from checkvalve.server.web import calls, device_files, exchange, peers, plane, problems
 from checkvalve.server.web.device_door import Bare, DeviceDoor
@@ -119,7 +119,15 @@ async def release(request: Asked, digest: FromPath[str]) -> Response[bytes]:
     return Response(data, media_type="application/json")
 
 
-HANDLERS = (about, moment, who_am_i, join, renew, metadata, release)
+@get("/v1/values/{digest:str}")
+async def values(request: Asked, digest: FromPath[str]) -> Response[bytes]:
+    """Answer with what fills a release on this device: `sha256:` and 64 hex digits, as its orders name it."""
+    peer = await _admitted(request)
+    data = await plane.of(request).db.read("device.values", filling.document, peer.device, digest)
+    return Response(data, media_type="application/json")
+
+
+HANDLERS = (about, moment, who_am_i, join, renew, metadata, release, values)
 
 
 def app(here: Plane) -> DeviceDoor:
@@ -161,6 +169,7 @@ def _ground(request: Asked) -> Ground:
         now=here.now(),
         new_id=here.new_id,
         entropy=here.entropy,
+        values=here.values,
         request=problems.request_id(request.scope),
         address=str(calls.address(request) or ""),
     )

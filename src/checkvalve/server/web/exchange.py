@@ -6,7 +6,8 @@ wait here for its answer, and is woken by orders, by a change of trust and by th
 one visit, one transaction; a device makes one at a time, and not more than a pace allows; 4. whether the device is let
 in is asked again after every wait; 5. a report that was held is no word of now: it may bring orders, and accuses
 nobody; 6. a body is bounded while it comes, and so are the bodies of one device; 7. who hangs up waits no more: orders
-that are given to a connection that is gone are lost, and come again some seconds later (`due`), also to one who waits.
+that are given to a connection that is gone are lost, and come again some seconds later (`due`), also to one who waits;
+8. ten thousand that are woken at once visit by and by, so that nobody else's change waits behind all of theirs.
 """
 
 import asyncio
@@ -35,6 +36,7 @@ from checkvalve.server.web.stamp import Stamp
 
 PATH = "/v1/exchange"
 SHORTEST = 0.1  # seconds that a report is held, if it is held
+TURNS = 64  # visits at once
 _JSON = (b"content-type", b"application/json")
 _NEXT = exchange.NEXT.encode()
 _END: dict[str, Any] = {"type": "http.response.body", "body": b"", "more_body": False}
@@ -63,6 +65,7 @@ class Exchange:
         self._presence: Presence = plane.presence
         self._peers = known
         self._stamp = stamp
+        self._turns = asyncio.Semaphore(TURNS)
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answer one report. Raises what the door turns into a problem document."""
@@ -124,8 +127,8 @@ class Exchange:
         pause = self._presence.pause(slot)
         if pause > 0:
             raise _too_often(int(pause) + 1)
-        async with slot.visit:
-            give = due.repeatable(slot.offer, slot.standing.wanted, clock.monotonic())
+        async with slot.visit, self._turns:  # rule 8
+            give = due.repeatable(slot.offer, due.wanted(slot.standing), clock.monotonic())
             visited = await self._plane.db.write(
                 "device.visit",
                 visits.visit,
@@ -162,6 +165,7 @@ class Exchange:
             now=here.now(),
             new_id=here.new_id,
             entropy=here.entropy,
+            values=here.values,
         )
 
 
@@ -176,14 +180,14 @@ def _offer(before: Offer | None, visited: Visited) -> Offer | None:
     if signed is None:
         return before
     gave = answer is not None and answer.orders is not None
-    same = before is not None and before.attempt == signed.attempt
+    same = before is not None and (before.attempt, before.held) == (signed.attempt, signed.held)
     number = (signed.epoch, signed.counter)
     if gave:
         times = before.times + 1 if before is not None and same else 1
-        return Offer(signed.attempt, number, signed.ends_at, clock.monotonic(), times)
+        return Offer(signed.attempt, number, signed.ends_at, clock.monotonic(), times, signed.held)
     if before is not None and same:
-        return Offer(signed.attempt, number, signed.ends_at, before.given_at, before.times)
-    return Offer(signed.attempt, number, signed.ends_at, float("-inf"), 0)
+        return Offer(signed.attempt, number, signed.ends_at, before.given_at, before.times, signed.held)
+    return Offer(signed.attempt, number, signed.ends_at, float("-inf"), 0, signed.held)
 
 
 async def _body(receive: Receive) -> bytes:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rollouts, their waves and their devices, as the plane answers with them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import assert_never
 
@@ -17,6 +17,7 @@ from checkvalve.server.rollouts.back import Back
 from checkvalve.server.rollouts.model import (
     FAILED,
     Done,
+    Filling,
     GoOn,
     Halt,
     Hold,
@@ -142,13 +143,15 @@ def device(value: Rollout, seat: Seat) -> forms.RolloutDevice:
     )
 
 
-def plan(value: Rollout, planned: Planned, obstacle: No | None) -> forms.RolloutPlan:
-    """Answer with who would go when."""
+def plan(value: Rollout, planned: Planned, obstacle: No | None, exclusive: Sequence[str] = ()) -> forms.RolloutPlan:
+    """Answer with who would go when; `exclusive` says what of its release cannot be on a device twice."""
     return forms.RolloutPlan(
         rollout=rollout(value),
         waves=[[_planned(each) for each in wave] for wave in planned.waves],
         passed=[_passed(each) for each in planned.passed],
         obstacle=_obstacle(obstacle),
+        lacking=[_lacking(device, filling) for device, filling in planned.short],
+        exclusive=list(exclusive),
     )
 
 
@@ -173,6 +176,12 @@ def _passed(value: Passed) -> forms.PassedDevice:
     return forms.PassedDevice(
         device=value.device.id, name=value.device.name, scope=value.device.scope, code=value.code, reason=value.reason
     )
+
+
+def _lacking(value: Device, filling: Filling) -> forms.LackingDevice:
+    old = ["Its agent is too old to read this release."] if filling.old else []
+    lacks = [*old, *(lack.sentence for lack in filling.lacks)]
+    return forms.LackingDevice(device=value.id, name=value.name, scope=value.scope, lacks=lacks)
 
 
 def _returning(value: Device, release: Release) -> forms.ReturningDevice:

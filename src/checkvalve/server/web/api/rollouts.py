@@ -9,7 +9,7 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 
 from checkvalve.errors import ConflictError
 from checkvalve.ids import ApprovalId, RolloutId, well_formed
-from checkvalve.protocol import api
+from checkvalve.protocol import api, rights
 from checkvalve.protocol import rollout as forms
 from checkvalve.server.access.model import ROOT, Permission, Visibility
 from checkvalve.server.audit.model import Act
@@ -94,11 +94,13 @@ async def plan(call: Called, rollout_id: FromPath[str]) -> forms.RolloutPlan:
     """Answer with what starting it now would do; nothing is changed."""
     wanted, now = _wanted(rollout_id), call.plane.now()
 
-    def look(tx: Tx, seen: Visibility) -> tuple[Rollout, Planned, No | None]:
+    def look(tx: Tx, seen: Visibility) -> tuple[Rollout, Planned, No | None, Sequence[str]]:
         found = rollout_queries.rollout(tx, wanted, seen)
         planned = rollout_queries.planned(tx, found, now)
-        obstacle = rollout_queries.obstacle(tx, found) or rollout_queries.in_the_way(tx, found, planned)
-        return found, planned, obstacle
+        obstacle = rollout_queries.obstacle(tx, found)
+        manifest = rollout_queries.manifest(tx, found)
+        twice = rights.exclusive(manifest) if manifest else ()
+        return found, planned, obstacle or rollout_queries.in_the_way(tx, found, planned), twice
 
     return rollout_answers.plan(*await call.ask("rollout", look))
 

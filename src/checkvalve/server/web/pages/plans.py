@@ -8,6 +8,7 @@ are named and the rest is counted.
 from collections.abc import Iterable, Sequence
 
 from checkvalve.errors import CheckvalveError
+from checkvalve.protocol import rights
 from checkvalve.protocol import rollout as protocol
 from checkvalve.server.access.model import Permission
 from checkvalve.server.fleet.model import Device
@@ -47,6 +48,8 @@ def shown(view: View, rollout: Rollout, planned: Planned | None, obstacle: No | 
         "waves": [_wave(view, rollout, number, wave) for number, wave in enumerate(waves[:WAVES])],
         "waves_more": texts.count("plan.waves_more", more) if more > 0 else "",
         "passed": passed(view, planned.passed if planned else ()),
+        "lacking": _lacking(view, planned) if planned else [],
+        "exclusive": exclusive(view, rollout),
         "obstacle": None
         if obstacle is None
         else {
@@ -65,6 +68,26 @@ def passed(view: View, found: Iterable[Passed]) -> list[Data]:
     return [
         {"reason": texts.count("plan.passed_n", len(group), reason=plainly(reason)), **_names(view, group)}
         for reason, group in sorted(groups.items(), key=lambda one: -len(one[1]))
+    ]
+
+
+def exclusive(view: View, rollout: Rollout) -> list[str]:
+    """Return, in sentences, what of its release cannot be on a device twice."""
+    manifest = rollout_queries.manifest(view.tx, rollout)  # None: what is in the way says why
+    return [plainly(one) for one in rights.exclusive(manifest)] if manifest else []
+
+
+def _lacking(view: View, planned: Planned) -> list[Data]:
+    """Return what is lacking where, by what it is (rule 3)."""
+    groups: dict[str, list[Device]] = {}
+    for device, filling in planned.short:
+        old = [texts.say("plan.old")] if filling.old else []
+        for sentence in [*old, *(lack.sentence for lack in filling.lacks)]:
+            groups.setdefault(sentence, []).append(device)
+    found = sorted(groups.items(), key=lambda one: -len(one[1]))
+    return [
+        {"reason": texts.count("plan.lacking_n", len(group), lack=plainly(lack)), **_names(view, group)}
+        for lack, group in found
     ]
 
 

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What fills a release on the device that is about to be ordered to run it (walk values, 7).
+
+Rules: 1. which entries fill it was fixed when the rollout started; here they become a document, once for an attempt,
+with secrets unlocked and sealed to this device's key; 2. a rollout that takes another back sends the document that the
+device ran with before, as it was; 3. a document is for its device alone: for any other it is as if it were not there.
+"""
+
+from checkvalve.ids import DeviceId
+from checkvalve.server.db.database import Tx
+from checkvalve.server.exchange.ground import Ground
+from checkvalve.server.fleet.model import Assignment, Device
+from checkvalve.server.rollouts import queries as rollout_queries
+from checkvalve.server.supply import queries as supply_queries
+from checkvalve.server.values import queries as value_queries
+from checkvalve.server.values import writes as value_writes
+
+OLDER = "sha256:"
+
+
+def ordered(tx: Tx, ground: Ground, device: Device, assigned: Assignment) -> str:
+    """Return the digest of the document that the orders name, "" if nothing fills the release.
+
+    Raises `ConflictError` (`values.gone`), `InvalidError` (`seal.closed`: the plane has another key than it locked
+    the secret with).
+    """
+    binding = rollout_queries.binding(tx, assigned.attempt)
+    if not binding or binding.startswith(OLDER):  # rule 2
+        return binding
+    release = supply_queries.release(tx, assigned.release)
+    made = value_writes.document(
+        tx,
+        key=ground.values,
+        device=device,
+        attempt=assigned.attempt,
+        release_digest=release.digest,
+        manifest=release.manifest,
+        binding=binding,
+        at=ground.now,
+    )
+    return made.digest
+
+
+def document(tx: Tx, device: DeviceId, digest: str) -> bytes:
+    """Return a document of this device (rule 3); `NotFoundError` (`values.not_found`)."""
+    found = value_queries.document(tx, device, digest)
+    return found.document
