@@ -40,6 +40,25 @@ def runs(one: fleet.Device) -> str:
     return short(one.active) if one.active else "-"
 
 
+def held(one: fleet.Device) -> str:
+    """Return how many lock-out tags hang for a device, as lists have it."""
+    return "-" if not one.held else "1 tag" if len(one.held) == 1 else f"{len(one.held)} tags"
+
+
+def holds(run: Invocation, one: fleet.Device) -> list[tuple[str, ...]]:
+    """Return the lock-out tags that hang for a device as rows: HELD BY, REASON, NUMBER, SINCE, WHERE, ID."""
+    return [
+        (tag.name, tag.reason, tag.number or "-", times.short(tag.at), _hangs(run, tag), tag.id) for tag in one.held
+    ]
+
+
+def _hangs(run: Invocation, tag: fleet.Hung) -> str:
+    if tag.by == "device":
+        return "at the device; it is lifted there only"
+    where = run.called(tag.where) if tag.where else "this device"
+    return where if tag.known else f"{where}; the device does not know yet"
+
+
 def pairs(run: Invocation, one: fleet.WholeDevice) -> list[tuple[str, str]]:
     """Return what to show of a device."""
     trust = f"{one.trust}: {one.trust_reason}" if one.trust_reason else one.trust
@@ -56,6 +75,8 @@ def pairs(run: Invocation, one: fleet.WholeDevice) -> list[tuple[str, str]]:
         ("attempt", f"{one.attempt}  {one.state.value}" if one.attempt else ""),
         ("", _why(one)),
         ("ordered", _ordered(one)),
+        ("held", held(one) if one.held else ""),
+        ("window", f"open until {times.short(one.window)}, by hand" if one.window else ""),
         ("clock", offset),
         ("agent", _status(one)),
         ("joined", f"{times.short(one.joined_at)} by invite {one.invite}"),

@@ -50,6 +50,7 @@ class Crossing:
             online=ONLINE,
             authority=authority,
             orders=orders,
+            values=bytes(range(32)),
             now=lambda: self.world.now,
             new_id=self.world.new_id,
             entropy=lambda size: self.world.new_id().encode()[-size:],

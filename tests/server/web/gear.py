@@ -9,17 +9,18 @@ import msgspec
 
 from checkvalve import canonical
 from checkvalve.crypto import envelope, keys, tokens
-from checkvalve.ids import DeviceId, InviteId
+from checkvalve.ids import DeviceId, HoldId, InviteId
 from checkvalve.protocol import receipt as receipts
 from checkvalve.protocol.enrol import LinkClass
 from checkvalve.protocol.exchange import Event, State, Status, Workload, digest
 from checkvalve.protocol.receipt import Receipt, Seen, Step
 from checkvalve.server.access.model import ScopeKind, Visibility
+from checkvalve.server.audit.model import Actor
 from checkvalve.server.fleet import actions as fleet_actions
-from checkvalve.server.fleet import admit
+from checkvalve.server.fleet import admit, holds
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet import writes as fleet_writes
-from checkvalve.server.fleet.model import Device, Invite, Kept, Line
+from checkvalve.server.fleet.model import Device, Hold, Invite, Kept, Line
 from tests.server.web.plant import Plant
 
 RELEASE = "sha256:" + "b" * 64
@@ -76,6 +77,22 @@ def quarantine(plant: Plant, ident: str, reason: str = "The cabinet was found op
     return plant.db.write_now("quarantine", fleet_actions.quarantine, plant.act(), DeviceId(ident), reason)
 
 
+def hold(plant: Plant, scope: str = "", device: str = "", **more: Any) -> Hold:  # noqa: ANN401 - of the tag
+    """Hang a tag at a place, or on a device."""
+    fields: dict[str, Any] = {"name": "Gun Berg", "reason": "The pump is open.", "number": "PTW-118"} | more
+    by = plant.users["north", "operator"].person
+    tag = Hold(
+        HoldId(plant.new_id()),
+        scope,
+        DeviceId(device) if device else None,
+        made_by=by.id,
+        made_at=plant.time,
+        **fields,
+    )
+    actor = Actor("person", by.id, by.login)
+    return plant.db.write_now("hang", fleet_actions.hang, plant.act(actor), tag)
+
+
 def heard(plant: Plant, device: Device, **status: Any) -> None:  # noqa: ANN401 - of the status
     """Let a device be heard now, with what it says of itself if anything is given."""
     changes: dict[str, Any] = {"seen_at": plant.time}
@@ -84,6 +101,7 @@ def heard(plant: Plant, device: Device, **status: Any) -> None:  # noqa: ANN401 
         said = Status(**{"workloads": (box,), "agent": "0.3.0", "engine": "docker 20.10.24"} | status)
         changes |= {"status": canonical.dumps(msgspec.to_builtins(said)), "status_digest": digest(said)}
         changes |= {"state": said.state, "attempt": said.attempt, "active": said.active}
+        changes |= {"held": holds.known(said), "locked": holds.locked(said)}
     plant.db.write_now("heard", lambda tx: fleet_writes.visited(tx, device.id, changes))  # type: ignore[arg-type]
 
 

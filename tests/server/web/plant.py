@@ -105,6 +105,7 @@ class Plant:
             online=ONLINE,
             authority=AUTHORITY,
             orders=ORDERS,
+            values=bytes(range(32)),
             now=lambda: self.time,
             new_id=self.new_id,
             entropy=lambda size: self.numbers().to_bytes(size),

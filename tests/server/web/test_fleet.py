@@ -355,7 +355,11 @@ def test_what_a_device_said_of_itself_is_shown_as_it_said_it(plant: Plant, opera
     gear.heard(plant, device, state=State.IDLE)
     status = _get(plant, operator, f"devices/{device.id}")["status"]
     form = msgspec.convert(status, exchange.Status)
-    assert exchange.digest(form) == hashlib.sha256(canonical.dumps(msgspec.to_builtins(form))).hexdigest()
+    later = {"values", "held", "window", "crashes", "since", "exit", "oom"}  # left out where they say nothing
+    said = {name: value for name, value in status.items() if name not in later or value}
+    boxes = [{key: value for key, value in box.items() if key not in later or value} for box in said["workloads"]]
+    said["workloads"] = boxes
+    assert exchange.digest(form) == hashlib.sha256(canonical.dumps(said)).hexdigest()
     assert _get(plant, operator, f"devices/{device.id}")["interval"] == 900
 
 

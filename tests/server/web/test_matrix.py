@@ -15,7 +15,7 @@ from checkvalve.server.access.model import Permission, ScopeKind
 from checkvalve.server.audit.model import Kind
 from checkvalve.server.web import app
 from checkvalve.server.web.auth import PUBLIC, Need
-from tests.server.web import gear, goods
+from tests.server.web import filled, gear, goods
 from tests.server.web.plant import PASSWORD, RELEASE, ROLES, Plant, User, without_ids
 
 ABSENT = "0" * 25 + "1"
@@ -124,6 +124,14 @@ def _quarantined(cell: Cell) -> None:
     gear.quarantine(cell.plant, cell.ident)
 
 
+def _running(cell: Cell) -> None:
+    cell.ident = filled.running(cell.plant, cell.scope).id
+
+
+def _values(cell: Cell) -> None:
+    filled.value(cell.plant, cell.scope)
+
+
 def _described(cell: Cell) -> None:
     _device(cell)
     cell.body = {"name": f"renamed {cell.plant.numbers()}"}
@@ -131,6 +139,14 @@ def _described(cell: Cell) -> None:
 
 def _receipt(cell: Cell) -> None:
     cell.ident = gear.receipt(cell.plant, gear.known(cell.plant, cell.scope)).digest
+
+
+def _hold(cell: Cell) -> None:
+    cell.ident, cell.body = gear.hold(cell.plant, cell.scope).id, {"reason": "It is over."}
+
+
+def _new_hold(cell: Cell) -> None:
+    cell.body = {"scope": cell.scope, "reason": "The pump is open."}
 
 
 def _nothing(cell: Cell) -> None:
@@ -217,12 +233,16 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("POST", "/api/v1/devices/{device_id}/quarantine"): _device,
     ("GET", "/api/v1/devices/{device_id}/receipts"): _known,
     ("POST", "/api/v1/devices/{device_id}/retire"): _device,
+    ("GET", "/api/v1/devices/{device_id}/values"): _running,
     ("GET", "/api/v1/drafts"): _waiting,
     ("POST", "/api/v1/drafts"): _renewal,
     ("GET", "/api/v1/drafts/{draft_id}"): _waiting,
     ("POST", "/api/v1/drafts/{draft_id}/discard"): _draft,
     ("GET", "/api/v1/drafts/{draft_id}/payload"): _waiting,
     ("POST", "/api/v1/drafts/{draft_id}/signatures"): _signature,
+    ("GET", "/api/v1/holds"): _hold,
+    ("POST", "/api/v1/holds"): _new_hold,
+    ("POST", "/api/v1/holds/{hold_id}/lift"): _hold,
     ("GET", "/api/v1/images"): _image,
     ("POST", "/api/v1/images"): _archive,
     ("GET", "/api/v1/images/{image_id}"): _image,
@@ -287,6 +307,12 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("DELETE", "/api/v1/session"): _nothing,
     ("GET", "/api/v1/trust"): _nothing,
     ("GET", "/api/v1/trust/{file}"): _file,
+    ("GET", "/api/v1/values"): _values,
+    ("POST", "/api/v1/values"): _sending(
+        lambda cell: {"place": cell.scope, "changes": [{"kind": "variable", "name": "RATE", "content": "1"}]}
+    ),
+    ("GET", "/api/v1/values/differences"): _running,
+    ("GET", "/api/v1/values/history"): _values,
     ("POST", "/api/v1/trust/root"): _sending(lambda cell: {"root": goods.root(cell.plant.time).decode()}),
 }
 

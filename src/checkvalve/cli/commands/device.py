@@ -63,6 +63,7 @@ def listed(  # noqa: PLR0913 - one filter each
     *,
     tag: Annotated[list[str], typer.Option(metavar="TAG", help="With this tag only; said again, with both.")] = [],  # noqa: B006
     text: Annotated[str, typer.Option(metavar="TEXT", help="With this in name or tags only.")] = "",
+    held: Annotated[bool, typer.Option("--held", help="Those that a lock-out tag hangs for only.")] = False,
     trust: Annotated[Trust | None, typer.Option(help="Let in like this only.")] = None,
     liveness: Annotated[Liveness | None, typer.Option(help="Heard like this only.")] = None,
     sort: Annotated[Order, typer.Option(help="By name, or those first that are silent longest.")] = Order.name,
@@ -74,6 +75,7 @@ def listed(  # noqa: PLR0913 - one filter each
     query = {
         "tag": tag,
         "text": text,
+        "held": "true" if held else "",
         "trust": trust.value if trust else "",
         "liveness": liveness.value if liveness else "",
         "sort": sort.value,
@@ -82,7 +84,7 @@ def listed(  # noqa: PLR0913 - one filter each
     run.show_list(
         data,
         fleet.Device,
-        ("NAME", "LIVENESS", "SEEN", "TRUST", "RUNS", "ATTEMPT", "TAGS", "SCOPE", "ID"),
+        ("NAME", "LIVENESS", "SEEN", "TRUST", "RUNS", "ATTEMPT", "HELD", "TAGS", "SCOPE", "ID"),
         lambda one: (
             one.name,
             one.liveness,
@@ -90,6 +92,7 @@ def listed(  # noqa: PLR0913 - one filter each
             one.trust,
             devices.runs(one),
             one.state.value if one.attempt else "-",
+            devices.held(one),
             " ".join(one.tags),
             run.called(one.scope),
             one.id,
@@ -109,6 +112,8 @@ def show(run: Invocation, device: Which) -> None:
         rows = devices.workloads(found)
         if rows:
             output.table(("SERVICE", "IMAGE", "STATE", "HEALTH", "RESTARTS"), rows)
+        if found.held:
+            output.table(("HELD BY", "REASON", "NUMBER", "SINCE", "WHERE", "ID"), devices.holds(run, found))
 
     run.show(data, fleet.WholeDevice, shown, lambda found: found.id)
 

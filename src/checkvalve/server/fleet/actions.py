@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inviting devices, letting them in, moving trust in them, and taking their receipts.
+"""Inviting devices, letting them in, moving trust in them, holding them by tags, and taking their receipts.
 
 The caller has judged the right: a face that of a person, the exchange the proof of a device. Entries stand at the place
 of the device, and never hold a token or its digest.
@@ -11,15 +11,15 @@ from datetime import datetime
 
 from checkvalve.canonical import Json
 from checkvalve.errors import ConflictError, InvalidError, StaleError
-from checkvalve.ids import DeviceId, InviteId, PersonId
+from checkvalve.ids import DeviceId, HoldId, InviteId, PersonId
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.audit import writes as audit_writes
 from checkvalve.server.audit.compose import rfc3339
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
-from checkvalve.server.fleet import admit, naming, queries, tags, writes
+from checkvalve.server.fleet import admit, holds, naming, queries, tags, writes
 from checkvalve.server.fleet import trust as trusts
-from checkvalve.server.fleet.model import Device, Invite, Kept
+from checkvalve.server.fleet.model import Device, Hold, Invite, Kept
 
 
 def invite(tx: Tx, act: Act, invite: Invite, digest: str) -> Invite:
@@ -178,6 +178,42 @@ def describe(
     return after
 
 
+def hang(tx: Tx, act: Act, hold: Hold) -> Hold:
+    """Hang a tag: nothing is switched where it hangs until it is lifted. Return it as it is kept, made now.
+
+    Of `hold` count id, name, reason, number, and the device, or else the scope. Raises `NotFoundError`
+    (`device.not_found`, `scope.not_found`), `InvalidError` (`hold.name`, `hold.reason`, `hold.number`, `hold.place`),
+    `ConflictError` (`device.already_retired`, `hold.many`).
+    """
+    made = replace(
+        hold,
+        scope=_hangs_at(tx, hold),
+        name=holds.name(hold.name),
+        reason=holds.reason(hold.reason),
+        number=holds.number(hold.number),
+        made_by=PersonId(act.actor.id),
+        made_at=act.at,
+    )
+    holds.one_more(queries.holds_at(tx, made.scope, made.device))
+    writes.hang(tx, made)
+    audit_writes.record(tx, act, "hold.hang", f"hold:{made.id}", made.scope, {"after": _hung(made)})
+    return made
+
+
+def lift(tx: Tx, act: Act, hold_id: HoldId, why: str) -> Hold:
+    """Lift a tag; who lifts what somebody else hung says `why`. Return it as it is kept.
+
+    Raises `NotFoundError` (`hold.not_found`), `ConflictError` (`hold.lifted`), `InvalidError` (`hold.reason`).
+    """
+    before, by = queries.hold(tx, hold_id), PersonId(act.actor.id)
+    said = holds.lifting(before, by, why)
+    if not writes.lift(tx, hold_id, by, act.at, said):
+        raise ConflictError("hold.lifted", "The tag was lifted already.", "Nothing is left to do.")
+    facts: dict[str, Json] = {"before": _hung(before), "own": before.made_by == by, "reason": said}
+    audit_writes.record(tx, act, "hold.lift", f"hold:{hold_id}", before.scope, facts)
+    return replace(before, lifted_by=by, lifted_at=act.at, lifted_why=said)
+
+
 def new_journal(tx: Tx, act: Act, device_id: DeviceId, journal: str) -> Device:
     """Note that a known device begins another journal: its agent was installed anew, or lost its disk, or was copied.
 
@@ -262,6 +298,30 @@ def _changed(before: Device, after: Device, reason: str) -> dict[str, Json]:
 
 def _described(device: Device) -> dict[str, Json]:
     return {"name": device.name, "scope": device.scope, "tags": list(device.tags)}
+
+
+def _hangs_at(tx: Tx, hold: Hold) -> str:
+    if hold.device is not None:
+        device = queries.device(tx, hold.device)
+        trusts.not_retired(device)
+        return device.scope
+    if access_queries.at(tx, hold.scope) is None:
+        raise InvalidError(
+            "hold.place",
+            "A tag hangs at an organisation, a site, an area or a device.",
+            "Name the organisation: what it holds is named on its tag.",
+        )
+    return hold.scope
+
+
+def _hung(hold: Hold) -> dict[str, Json]:
+    return {
+        "device": hold.device,
+        "name": hold.name,
+        "number": hold.number,
+        "reason": hold.reason,
+        "scope": hold.scope,
+    }
 
 
 def _invited(invite: Invite) -> Json:

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Invites, devices, what they are to run and what they told, as values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypedDict
 
-from checkvalve.ids import AttemptId, DeviceId, InviteId, PersonId, ReleaseId
+from checkvalve.ids import AttemptId, DeviceId, HoldId, InviteId, PersonId, ReleaseId
 from checkvalve.protocol.enrol import LinkClass
 from checkvalve.protocol.exchange import State
 
@@ -114,6 +115,9 @@ class Device:
     epoch: int = 0
     counter: int = 0
     offset: int | None = None
+    given: str = ""  # digest of the values that `active` runs with
+    held: str = ""  # digest of the plane's tags that it knows of
+    locked: bool = False  # a tag hangs at the device itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ class Signed:
     envelope: bytes
     made_at: datetime
     ends_at: datetime
+    held: str = ""  # digest of the tags that it tells of; empty if of none (`holds.NONE`: that none hang)
 
 
 class Changes(TypedDict, total=False):
@@ -153,6 +158,9 @@ class Changes(TypedDict, total=False):
     state: State
     attempt: str
     active: str
+    given: str
+    held: str
+    locked: bool
     epoch: int
     counter: int
     offset: int | None
@@ -174,6 +182,9 @@ class Wanted(TypedDict, total=False):
     trust: Trust | None
     liveness: Liveness | None
     conditions: tuple[Condition, ...]  # one of them; none: any
+    states: tuple[State, ...]  # of its attempt, one of them; none: any
+    held: bool  # True: those that a tag hangs for, of the plane or of the device
+    locked: bool  # True: those that a tag of their own hangs at
     retired: bool  # False leaves out those retired
     now: datetime | None
     text: str  # in the name or in a tag, or the whole id, or its last four characters or more
@@ -208,10 +219,43 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A lock-out tag of the plane's: on one device, or on all below `scope`. `number` is of the permit to work.
+
+    `name` is who hung it, as the tag shows; `made_by` who did so here. It is never changed, and lifted once.
+    """
+
+    id: HoldId
+    scope: str
+    device: DeviceId | None
+    name: str
+    reason: str
+    number: str
+    made_by: PersonId
+    made_at: datetime
+    lifted_by: PersonId | None = None
+    lifted_at: datetime | None = None
+    lifted_why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hanging:
+    """The tags of the plane's that hang now, the oldest first: by place, and by device."""
+
+    places: Mapping[str, tuple[HoldId, ...]]
+    devices: Mapping[str, tuple[HoldId, ...]]
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.places or self.devices)
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What the plane must know of a device to answer it from memory. `orders` is what it has not accepted yet, if any.
 
-    `wanted` is the attempt it is assigned to; `taken` the attempt it last reported.
+    `wanted` is the attempt it is assigned to; `taken` the attempt it last reported. `hung` is the digest of the tags
+    that it is to know of, `held` of those it last reported.
     """
 
     id: DeviceId
@@ -228,3 +272,5 @@ class Standing:
     epoch: int
     counter: int
     interval: int
+    held: str = ""
+    hung: str = ""  # the last: it is not a matter of the device's row

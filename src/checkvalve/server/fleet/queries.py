@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading invites, devices, what they are to run and what they told.
+# long: a room has one file that reads, and this one reads invites, devices, tags and what devices told
+"""Reading invites, devices, what they are to run, the tags that hang for them, and what they told.
 
 Ids and texts from outside may be anything; what nothing can be called finds nothing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Unpack
 
@@ -12,16 +14,17 @@ import sqlalchemy as sa
 
 from checkvalve import lines as texts
 from checkvalve.errors import NotFoundError
-from checkvalve.ids import DeviceId, InviteId, well_formed
+from checkvalve.ids import DeviceId, HoldId, InviteId, well_formed
 from checkvalve.protocol.exchange import State
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.decide import narrowed
 from checkvalve.server.access.model import ROOT, Visibility
 from checkvalve.server.db import schema
-from checkvalve.server.db.database import Tx
+from checkvalve.server.db.database import Row, Tx
 from checkvalve.server.db.schema import device_events, numbers
 from checkvalve.server.db.types import EPOCH, Instant
 from checkvalve.server.fleet import condition as conditions
+from checkvalve.server.fleet import holds as tagged
 from checkvalve.server.fleet import liveness as silences
 from checkvalve.server.fleet import naming, tables
 from checkvalve.server.fleet import tags as tagging
@@ -30,6 +33,8 @@ from checkvalve.server.fleet.model import (
     Assignment,
     Condition,
     Device,
+    Hanging,
+    Hold,
     Invite,
     Kept,
     Line,
@@ -52,6 +57,25 @@ TAIL = 4  # characters of an id that tell it apart well enough to look for it
 
 Predicate = sa.ColumnElement[bool]
 _devices = schema.devices.c
+_holds = schema.holds.c
+
+# On the path of every visit: made once.
+_STANDING_OF = (
+    sa.select(*tables.STANDING, _devices.scope, _devices.capability)
+    .select_from(tables.STANDINGS)
+    .where(_devices.id == sa.bindparam("wanted"))
+)
+_HANGS = sa.select(_holds.id, _holds.scope, _holds.device).where(_holds.lifted_at.is_(None)).order_by(_holds.id)
+_AT_PLACES = sa.and_(_holds.device.is_(None), _holds.scope.in_(sa.bindparam("places", expanding=True)))
+_HANGS_FOR = _HANGS.where(sa.or_(_holds.device == sa.bindparam("wanted"), _AT_PLACES))
+_HOLDS_FOR = (
+    sa.select(*tables.HOLD)
+    .where(_holds.lifted_at.is_(None))
+    .where(sa.or_(_holds.device.in_(sa.bindparam("devices", expanding=True)), _AT_PLACES))
+    .order_by(_holds.id)
+)
+_DEVICE_OF = sa.select(*tables.DEVICE).where(_devices.id == sa.bindparam("wanted"))
+_SIGNED_OF = sa.select(*tables.SIGNED).where(schema.orders.c.device == sa.bindparam("wanted"))
 
 
 # Invites
@@ -94,8 +118,10 @@ def device(tx: Tx, device_id: DeviceId, seen: Visibility = EVERYWHERE) -> Device
     """Return one device, retired ones too; `NotFoundError` (`device.not_found`) if there is none that may be seen."""
     row = None
     if well_formed(device_id):
-        within = access_queries.within(_devices.scope, seen)
-        row = tx.first(sa.select(*tables.DEVICE).where(_devices.id == device_id, within))
+        statement = _DEVICE_OF
+        if ROOT not in seen.prefixes:
+            statement = statement.where(access_queries.within(_devices.scope, seen))
+        row = tx.first(statement, {"wanted": device_id})
     if row is None:
         raise NotFoundError(
             "device.not_found", "There is no such device, or not for you.", "List the devices you can see."
@@ -122,7 +148,7 @@ def devices(
     column: sa.ColumnElement[object] = _devices.folded
     if order is Order.SILENT:
         column = sa.func.coalesce(_devices.seen_at, sa.literal(EPOCH, Instant))
-    chosen = [*_chosen(seen, wanted)]
+    chosen = [*_chosen(tx, seen, wanted)]
     if after:
         last = sa.select(column).where(_devices.id == after).scalar_subquery()
         chosen.append(sa.or_(column > last, sa.and_(column == last, _devices.id > after)))
@@ -132,7 +158,7 @@ def devices(
 
 def count(tx: Tx, seen: Visibility, **wanted: Unpack[Wanted]) -> int:
     """Return how many devices are wanted."""
-    found: int = tx.scalar(sa.select(sa.func.count()).select_from(schema.devices).where(*_chosen(seen, wanted)))
+    found: int = tx.scalar(sa.select(sa.func.count()).select_from(schema.devices).where(*_chosen(tx, seen, wanted)))
     return found
 
 
@@ -178,18 +204,24 @@ def free_name(tx: Tx, scope: str, wanted: str) -> str:
 
 def standings(tx: Tx) -> dict[str, Standing]:
     """Return the standing of every device, by id."""
-    rows = tx.all(sa.select(*tables.STANDING).select_from(tables.STANDINGS))
-    return {row[0]: tables.standing(row) for row in rows}
+    hung = hanging(tx)
+    more = (_devices.scope, _devices.capability) if hung else ()
+    rows = tx.all(sa.select(*tables.STANDING, *more).select_from(tables.STANDINGS))
+    if not hung:  # most times: nothing is to be worked out for each of ten thousand
+        return {row[0]: tables.standing(row) for row in rows}
+    told = _Told(hung)
+    return {row[0]: told.standing(row) for row in rows}
 
 
 def standing(tx: Tx, device_id: DeviceId) -> Standing:
     """Return the standing of one device; `NotFoundError` (`device.not_found`)."""
     row = None
     if well_formed(device_id):
-        row = tx.first(sa.select(*tables.STANDING).select_from(tables.STANDINGS).where(_devices.id == device_id))
+        row = tx.first(_STANDING_OF, {"wanted": device_id})
     if row is None:
         raise NotFoundError("device.not_found", "There is no such device.", "Let it join with an invite.")
-    return tables.standing(row)
+    hung = tx.all(_HANGS_FOR, {"wanted": device_id, "places": tagged.places(row.scope)})
+    return _Told(_hanging(hung)).standing(row)
 
 
 def revision(tx: Tx) -> int:
@@ -211,8 +243,124 @@ def assignment(tx: Tx, device_id: DeviceId) -> Assignment | None:
 
 def signed(tx: Tx, device_id: DeviceId) -> Signed | None:
     """Return the orders last signed for a device."""
-    row = tx.first(sa.select(*tables.SIGNED).where(schema.orders.c.device == device_id))
+    row = tx.first(_SIGNED_OF, {"wanted": device_id})
     return None if row is None else tables.signed(row)
+
+
+# The tags that hang for them
+
+
+def hanging(tx: Tx) -> Hanging:
+    """Return the tags that hang now, everywhere."""
+    return _hanging(tx.all(_HANGS))
+
+
+def hold(tx: Tx, hold_id: HoldId, seen: Visibility = EVERYWHERE) -> Hold:
+    """Return one tag, lifted ones too; `NotFoundError` (`hold.not_found`) if there is none that may be seen."""
+    row = None
+    if well_formed(hold_id):
+        within = access_queries.within(_holds.scope, seen)
+        row = tx.first(sa.select(*tables.HOLD).where(_holds.id == hold_id, within))
+    if row is None:
+        raise NotFoundError("hold.not_found", "There is no such tag, or not for you.", "List the tags that hang.")
+    return tables.hold(row)
+
+
+def holds(
+    tx: Tx, seen: Visibility, *, lifted: bool | None = False, limit: int | None = 100, before: str = ""
+) -> list[Hold]:
+    """Return the tags that hang for what one may see, also those of places above it; newest first.
+
+    `lifted`: those that were lifted instead, or all of them for None; `before` is the id of the last one had (paging).
+    """
+    above = sorted({place for path in seen.prefixes for place in tagged.places(path)})
+    wanted = [sa.or_(access_queries.within(_holds.scope, seen), sa.and_(_holds.device.is_(None), _in(above)))]
+    if lifted is not None:
+        wanted.append(_holds.lifted_at.is_not(None) if lifted else _holds.lifted_at.is_(None))
+    if before:
+        wanted.append(_holds.id < before)
+    rows = tx.all(sa.select(*tables.HOLD).where(*wanted).order_by(_holds.id.desc()).limit(limit))
+    return [tables.hold(row) for row in rows]
+
+
+def holds_for(tx: Tx, devices: Sequence[Device]) -> dict[str, list[Hold]]:
+    """Return the tags of the plane's that hang for each of these devices now, by device, the oldest first."""
+    places = sorted({place for one in devices for place in tagged.places(one.scope)})
+    rows = tx.all(_HOLDS_FOR, {"devices": [one.id for one in devices], "places": places})
+    found = [tables.hold(row) for row in rows]
+    return {one.id: [hold for hold in found if tagged.hangs(hold, one.scope, one.id)] for one in devices}
+
+
+def holds_at(tx: Tx, scope: str, device: DeviceId | None) -> int:
+    """Return how many tags hang at exactly this place, or on this device."""
+    here = _holds.device.is_(None) if device is None else _holds.device == device
+    count = sa.select(sa.func.count()).select_from(schema.holds)
+    found: int = tx.scalar(count.where(_holds.lifted_at.is_(None), _holds.scope == scope, here))
+    return found
+
+
+def held(tx: Tx) -> Predicate:
+    """Return the predicate on devices that a tag hangs for now, of the plane or of their own."""
+    hung = hanging(tx)
+    below = [access_queries.within(_devices.scope, Visibility((place,))) for place in hung.places]
+    return sa.or_(_devices.locked, _devices.id.in_(list(hung.devices)), *below)
+
+
+def unaware(tx: Tx, seen: Visibility) -> dict[str, int]:
+    """Return, by the place they stand at, how many devices do not know yet what hangs for them now.
+
+    Those that are shut out are not counted: nothing is ordered of them.
+    """
+    hung = hanging(tx)
+    told, found = _Told(hung), dict[str, int]()
+    which = (access_queries.within(_devices.scope, seen), _devices.trust.in_([each.value for each in LET_IN]))
+    own = _devices.id.in_(list(hung.devices))
+    alike = sa.select(_devices.scope, _devices.held, sa.func.count().label("number")).where(*which, ~own)
+    for row in tx.all(alike.group_by(_devices.scope, _devices.held)):
+        if told.digest(row.scope) != row.held:
+            found[row.scope] = found.get(row.scope, 0) + row.number
+    for row in tx.all(sa.select(_devices.scope, _devices.held, _devices.id).where(*which, own)):
+        if told.digest(row.scope, row.id) != row.held:
+            found[row.scope] = found.get(row.scope, 0) + 1
+    return found
+
+
+class _Told:
+    """What devices are to be told, worked out once for each place."""
+
+    def __init__(self, hung: Hanging) -> None:
+        self._hung = hung
+        self._by_place: dict[str, str] = {}
+
+    def standing(self, row: Row) -> Standing:
+        """Return the standing of a row of `STANDING`, scope and capability, with what hangs for its device."""
+        *own, scope, capability = tuple(row)
+        hung = self.digest(scope, own[0])
+        if tagged.knows_tags(capability):
+            return tables.standing(own, hung)
+        one = tables.standing(own)  # nothing is ordered of who would not wait (`holds`, rule 4)
+        return replace(one, hung=one.held, wanted="" if hung else one.wanted)
+
+    def digest(self, scope: str, device: str = "") -> str:
+        """Return what stands for the tags that a device of this place is told of."""
+        if device in self._hung.devices:
+            return tagged.digest(tagged.told(tagged.hanging(self._hung, scope, device)))
+        if scope not in self._by_place:
+            self._by_place[scope] = tagged.digest(tagged.told(tagged.hanging(self._hung, scope, "")))
+        return self._by_place[scope]
+
+
+def _hanging(rows: Iterable[Row]) -> Hanging:
+    places: dict[str, tuple[HoldId, ...]] = {}
+    on: dict[str, tuple[HoldId, ...]] = {}
+    for row in rows:
+        there, where = (places, row.scope) if row.device is None else (on, row.device)
+        there[where] = (*there.get(where, ()), row.id)
+    return Hanging(places, on)
+
+
+def _in(places: list[str]) -> Predicate:
+    return _holds.scope.in_(places)
 
 
 # What they told
@@ -303,7 +451,7 @@ def kept_events(tx: Tx, device_id: DeviceId, journal: str) -> int:
     return tx.scalar(sa.select(sa.func.max(device_events.c.seq)).where(*here)) or 0
 
 
-def _chosen(seen: Visibility, wanted: Wanted) -> list[Predicate]:
+def _chosen(tx: Tx, seen: Visibility, wanted: Wanted) -> list[Predicate]:
     chosen = [access_queries.within(_devices.scope, narrowed(seen, wanted.get("scope", ROOT)))]
     chosen += [_tagged(tag) for tag in wanted.get("tags", ())]
     trust = wanted.get("trust")
@@ -317,6 +465,12 @@ def _chosen(seen: Visibility, wanted: Wanted) -> list[Predicate]:
         chosen.append(_silent(liveness, now or EPOCH))
     if wanted.get("conditions"):
         chosen.append(_condition(now or EPOCH).in_([each.value for each in wanted["conditions"]]))
+    if wanted.get("states"):
+        chosen.append(_devices.state.in_([each.value for each in wanted["states"]]))
+    if wanted.get("held"):
+        chosen.append(held(tx))
+    if wanted.get("locked"):
+        chosen.append(_devices.locked)
     if not wanted.get("retired", True):
         chosen.append(_devices.trust != Trust.RETIRED.value)
     return chosen

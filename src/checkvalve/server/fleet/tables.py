@@ -2,16 +2,17 @@
 """Rows as values: what every reading of invites, devices and what they told has in common."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
-from checkvalve.ids import AttemptId, DeviceId, InviteId, PersonId, ReleaseId
+from checkvalve.ids import AttemptId, DeviceId, HoldId, InviteId, PersonId, ReleaseId
 from checkvalve.protocol.enrol import LinkClass
 from checkvalve.protocol.exchange import State
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Row
-from checkvalve.server.fleet.model import Assignment, Device, Invite, Kept, Line, Signed, Standing, Trust
+from checkvalve.server.fleet.model import Assignment, Device, Hold, Invite, Kept, Line, Signed, Standing, Trust
 
 _TRUST = {trust.value: trust for trust in Trust}
 
@@ -20,6 +21,7 @@ DEVICE = tuple(getattr(schema.devices.c, name) for name in Device.__slots__)
 ASSIGNMENT = tuple(getattr(schema.assignments.c, name) for name in Assignment.__slots__)
 SIGNED = tuple(getattr(schema.orders.c, name) for name in Signed.__slots__)
 KEPT = tuple(getattr(schema.receipts.c, name) for name in Kept.__slots__)
+HOLD = tuple(getattr(schema.holds.c, name) for name in Hold.__slots__)
 LINE = tuple(getattr(schema.device_events.c, name) for name in Line.__slots__)
 _OF_STANDING: dict[str, sa.ColumnElement[Any]] = {
     "wanted": sa.func.coalesce(schema.assignments.c.attempt, ""),
@@ -27,7 +29,9 @@ _OF_STANDING: dict[str, sa.ColumnElement[Any]] = {
 }
 # In the order of the fields of `Standing`: ten thousand rows become as many values without a look at their names.
 STANDING = tuple(
-    _OF_STANDING[name] if name in _OF_STANDING else getattr(schema.devices.c, name) for name in Standing.__slots__
+    _OF_STANDING[name] if name in _OF_STANDING else getattr(schema.devices.c, name)
+    for name in Standing.__slots__
+    if name != "hung"
 )
 STANDINGS = schema.devices.outerjoin(schema.assignments, schema.assignments.c.device == schema.devices.c.id)
 
@@ -82,6 +86,9 @@ def device(row: Row) -> Device:
         epoch=row.epoch,
         counter=row.counter,
         offset=row.offset,
+        given=row.given,
+        held=row.held,
+        locked=row.locked,
     )
 
 
@@ -94,7 +101,33 @@ def assignment(row: Row) -> Assignment:
 
 def signed(row: Row) -> Signed:
     """Return the orders of a row of `SIGNED`."""
-    return Signed(DeviceId(row.device), row.attempt, row.epoch, row.counter, row.envelope, row.made_at, row.ends_at)
+    return Signed(
+        DeviceId(row.device),
+        row.attempt,
+        row.epoch,
+        row.counter,
+        row.envelope,
+        row.made_at,
+        row.ends_at,
+        row.held,
+    )
+
+
+def hold(row: Row) -> Hold:
+    """Return the tag of a row of `HOLD`."""
+    return Hold(
+        id=HoldId(row.id),
+        scope=row.scope,
+        device=None if row.device is None else DeviceId(row.device),
+        name=row.name,
+        reason=row.reason,
+        number=row.number,
+        made_by=PersonId(row.made_by),
+        made_at=row.made_at,
+        lifted_by=None if row.lifted_by is None else PersonId(row.lifted_by),
+        lifted_at=row.lifted_at,
+        lifted_why=row.lifted_why,
+    )
 
 
 def kept(row: Row) -> Kept:
@@ -118,7 +151,7 @@ def line(row: Row) -> Line:
     return Line(row.journal, row.seq, row.attempt, State(row.state), row.line, row.came_at)
 
 
-def standing(row: Row) -> Standing:
-    """Return the standing of a row of `STANDING`."""
-    ident, trust, *rest = tuple(row)
-    return Standing(ident, _TRUST[trust], *rest)
+def standing(row: Sequence[Any], hung: str = "") -> Standing:
+    """Return the standing of a row of `STANDING`, and of what hangs for the device."""
+    values: tuple[Any, ...] = (*row, hung)
+    return Standing(values[0], _TRUST[values[1]], *values[2:])

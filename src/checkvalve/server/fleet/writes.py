@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows of invites, devices and what they told, without an entry: for actions of this room and of higher ones.
 
-Whatever changes who is let in, with which certificate, or what a device is to run, raises `fleet.revision`: by that
-number the planes' memories know that they are old.
+Whatever changes who is let in, with which certificate, what a device is to run, or which tags hang for it, raises
+`fleet.revision`: by that number the planes' memories know that they are old.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from checkvalve import canonical
 from checkvalve import lines as texts
 from checkvalve.errors import ConflictError
-from checkvalve.ids import DeviceId, InviteId
+from checkvalve.ids import DeviceId, HoldId, InviteId, PersonId
 from checkvalve.server.db.database import Tx
-from checkvalve.server.db.schema import assignments, device_events, devices, invites, numbers, orders, receipts
+from checkvalve.server.db.schema import assignments, device_events, devices, holds, invites, numbers, orders, receipts
 from checkvalve.server.fleet import queries
-from checkvalve.server.fleet.model import Assignment, Changes, Device, Invite, Kept, Line, Signed, Trust
+from checkvalve.server.fleet.model import Assignment, Changes, Device, Hold, Invite, Kept, Line, Signed, Trust
 
 SLICE = 500  # rows that one statement names at most
 
@@ -81,9 +81,13 @@ def trust(tx: Tx, device: Device, becomes: Trust, reason: str, at: datetime) -> 
 
 
 def describe(tx: Tx, device: Device, at: datetime) -> None:
-    """Keep name, tags and scope of `device`."""
+    """Keep name, tags and scope of `device`. The tags that hang on it go with it; those of its place do not."""
     values = {"name": device.name, "folded": texts.folded(device.name), "tags": _json(device.tags)}
-    tx.run(sa.update(devices).where(devices.c.id == device.id).values(scope=device.scope, changed_at=at, **values))
+    tx.run(sa.update(devices).where(devices.c.id == device.id).values(changed_at=at, **values))
+    elsewhere = (devices.c.id == device.id, devices.c.scope != device.scope)
+    if tx.run(sa.update(devices).where(*elsewhere).values(scope=device.scope)):
+        tx.run(sa.update(holds).where(holds.c.device == device.id).values(scope=device.scope))
+        _changed(tx)
 
 
 def issued(tx: Tx, device_id: DeviceId, generation: int, ends_at: datetime) -> bool:
@@ -175,6 +179,24 @@ def put_orders(tx: Tx, signed: Signed) -> None:
 def next_counter(tx: Tx) -> tuple[int, int]:
     """Return the plane's epoch and the next counter of its orders, which was never given before."""
     return queries.number(tx, queries.EPOCH_NUMBER, queries.FIRST_EPOCH), _raised(tx, queries.COUNTER)
+
+
+# The tags that hang for them
+
+
+def hang(tx: Tx, hold: Hold) -> None:
+    """Insert a tag."""
+    tx.run(sa.insert(holds).values(**{name: getattr(hold, name) for name in Hold.__slots__}))
+    _changed(tx)
+
+
+def lift(tx: Tx, hold_id: HoldId, by: PersonId, at: datetime, why: str) -> bool:
+    """Take a tag away; tell whether it still hung. Its row stays."""
+    hangs = (holds.c.id == hold_id, holds.c.lifted_at.is_(None))
+    done = tx.run(sa.update(holds).where(*hangs).values(lifted_by=by, lifted_at=at, lifted_why=why)) == 1
+    if done:
+        _changed(tx)
+    return done
 
 
 # What they told

@@ -20,6 +20,7 @@ from checkvalve.server.web.api import (
     description,
     devices,
     drafts,
+    holds,
     images,
     invites,
     me,
@@ -30,6 +31,7 @@ from checkvalve.server.web.api import (
     scopes,
     session,
     trust,
+    values,
 )
 from checkvalve.server.web.door import Door
 from checkvalve.server.web.plane import Plane
@@ -75,7 +77,21 @@ def routes(app: Litestar) -> list[tuple[str, str, Permission | auth.Need]]:
 
 def _api() -> list[Router]:
     supply = (images, releases, drafts, trust)
-    nouns = (session, me, scopes, people, bindings, audit, approvals, rollouts, *supply, invites, devices)
+    nouns = (
+        session,
+        me,
+        scopes,
+        people,
+        bindings,
+        audit,
+        approvals,
+        rollouts,
+        *supply,
+        invites,
+        devices,
+        holds,
+        values,
+    )
     return [
         copy.deepcopy(plane.router),
         Router("/api/v1", route_handlers=[copy.deepcopy(noun.router) for noun in nouns]),

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this process knows of every device, so that one with nothing new to say costs no question to the database.
 
-Rules: 1. a standing has two halves: what people and the plane decided (trust, certificate, what to run), which is as
-new as `fleet.revision` says, and what the device told (journal, status, orders), which is as new as its last visit;
-each half gives way to a newer one only; 2. memory that was not compared with the database for `FRESH` seconds counts
-for nothing: whoever asks then asks the database; 3. a device that is shut out loses its held poll and its transfers
-at once; 4. a device has one held poll: a newer one takes the place of the one before, whose connection may be gone;
-5. moments of reports are gathered here and written by a tick; 6. everything here runs on one event loop.
+Rules: 1. a standing has two halves: what people and the plane decided (trust, certificate, what to run, what hangs),
+which is as new as `fleet.revision` says, and what the device told (journal, status, orders), which is as new as its
+last visit; each half gives way to a newer one only; 2. memory that was not compared with the database for `FRESH`
+seconds counts for nothing: whoever asks then asks the database; 3. a device that is shut out loses its held poll and
+its transfers at once; 4. a device has one held poll: a newer one takes the place of the one before, whose connection
+may be gone; 5. moments of reports are gathered here and written by a tick; 6. everything here runs on one event loop.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ BURST, PACE = 30, 0.5  # visits that write: so many at once, then one every so m
 READING = 4  # reports of one device on their way in at once: each may fill a MiB of memory
 STREAMS = 4  # transfers of one device at once
 ALL_STREAMS = 256  # of all devices: each holds a piece of a file in memory
-_TOLD = ("journal", "known", "status_digest", "taken", "epoch", "counter")
+_TOLD = ("journal", "known", "status_digest", "taken", "held", "epoch", "counter")
 
 _log = structlog.get_logger("checkvalve.presence")
 

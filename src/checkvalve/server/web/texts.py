@@ -7,7 +7,7 @@ Words: a device rolls back, a person undoes; nothing here says that something is
 
 from collections.abc import Mapping
 
-from checkvalve.server.web import texts_fleet, texts_rollouts, texts_supply
+from checkvalve.server.web import texts_fleet, texts_holds, texts_rollouts, texts_supply, texts_values
 
 EN: Mapping[str, str] = {
     # ---- frame ----
@@ -406,7 +406,9 @@ EN: Mapping[str, str] = {
     "problem.page_why": "Check the address, or go on from Today.",
     **texts_supply.EN,
     **texts_fleet.EN,
+    **texts_holds.EN,
     **texts_rollouts.EN,
+    **texts_values.EN,
 }
 
 # What an entry tells of, by action: what was done, and what was wanted where it was refused.
@@ -429,7 +431,9 @@ TOLD: Mapping[str, tuple[str, str]] = {
     "approval.vote": ("voted", "vote"),
     **texts_supply.TOLD,
     **texts_fleet.TOLD,
+    **texts_holds.TOLD,
     **texts_rollouts.TOLD,
+    **texts_values.TOLD,
 }
 COULD_NOT = "could not"
 

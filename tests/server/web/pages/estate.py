@@ -94,6 +94,7 @@ class Estate:
             online=keys.online(self.directory / "keys"),
             authority=authority,
             orders=keys.orders(self.directory / "keys", authority, clock.now(), clock.entropy(16)),
+            values=bytes(range(32)),
         )
         door.app = pages.operators(self.plane)
         loop, stop, ready = asyncio.new_event_loop(), asyncio.Event(), threading.Event()

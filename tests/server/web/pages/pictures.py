@@ -15,6 +15,7 @@ from checkvalve.server.access.model import ROOT, Visibility
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.queries import EVERYWHERE
+from tests.server.web.pages import filled
 from tests.server.web.pages.changes import PAUSED, RUNNING, Changes
 from tests.server.web.pages.estate import PASSWORD, Estate
 from tests.server.web.pages.machines import Machines
@@ -66,6 +67,7 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "releases": ("maria", "/releases"),
         "release": ("maria", f"/releases/{newest.id}"),
         "draft": ("maria", f"/drafts/{draft.id}"),
+        "values": ("olof", "/values"),
         "fleet": ("karin", "/fleet"),
         "fleet-site": ("ada", f"/fleet?scope={estate.places['Norra Water/Malmö']}"),
         "fleet-none": ("eva", f"/fleet?scope={estate.places['Norra Water/Luleå']}"),
@@ -73,6 +75,7 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         # Of those that differ; the many of a rollout are alike.
         **{f"device-{name}": ("olof", f"/devices/{device}") for name, device in devices.items() if name not in ALIKE},
         "device-seen": ("sven", f"/devices/{devices['pump-08']}"),
+        "holds": ("olof", "/holds"),
         "onboarding": ("olof", "/onboarding"),
         "today-operator": ("olof", "/today"),
         "audit": ("sven", "/audit"),
@@ -149,6 +152,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, Estate(Path(directory)).build().served() as estate:
         Changes(Machines(estate, Stock(estate).trust().few()).few()).few()
+        filled.values(estate)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             if folder == KEPT:

@@ -115,6 +115,10 @@ def test_healthy_is_said_only_of_what_the_engine_calls_healthy(plant: Plant, pum
         (box(health="unhealthy"), "web: unhealthy."),
         (box(state="restarting", health=""), "web: restarting."),
         (box(state="dead", health=""), "web: dead."),
+        (box(crashes=1), "web: crashed once."),
+        (box(crashes=4, exit=139, restarts=4), "web: crashed 4 times, last exit 139."),
+        (box(crashes=4, exit=137, oom=True), "web: crashed 4 times, killed because memory ran out."),
+        (box(crashes=2, since=2**53 - 1), "web: crashed 2 times."),
     ],
 )
 def test_a_container_that_is_not_well_comes_before_healthy(

@@ -34,6 +34,8 @@ LISTS = (
     "/releases?state=published&name=edge-base",
     "/fleet",
     "/fleet?text=pump&tag=line%3D3&trust=accepted&heard=online&is=well&sort=silent",
+    "/fleet?held=yes&step=waiting_permit",
+    "/holds",
     "/audit",
     "/audit?action=rollout.&since=24h",
     "/account",

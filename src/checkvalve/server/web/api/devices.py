@@ -17,7 +17,7 @@ from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
 from checkvalve.server.fleet import actions as fleet_actions
 from checkvalve.server.fleet import queries as fleet_queries
-from checkvalve.server.fleet.model import Device, Kept, Line, Liveness, Order, Trust
+from checkvalve.server.fleet.model import Device, Hold, Kept, Line, Liveness, Order, Trust
 from checkvalve.server.web.api import fleet_answers as answers
 from checkvalve.server.web.api.paging import USUAL, After, Before, Limit, Within, Word, last, stretch
 from checkvalve.server.web.calls import NO_ID, Call, Called, Place, named
@@ -38,16 +38,20 @@ async def listed(  # noqa: PLR0913 - one filter each
     tags: Tags = None,
     trust: FromQuery[Trust | None] = None,
     liveness: FromQuery[Liveness | None] = None,
+    held: FromQuery[bool] = False,
     text: Word = "",
     sort: FromQuery[Order] = Order.NAME,
     limit: Limit = USUAL,
     after: After = "",
 ) -> api.Page[fleet.Device]:
-    """List devices; `text` is in name or tag, or an id. `sort=silent` has those first that are silent longest."""
+    """List devices; `text` is in name or tag, or an id; `held=true` has those that a tag hangs for.
+
+    `sort=silent` has those first that are silent longest.
+    """
     now = call.plane.now()
-    found = await call.ask(
-        "devices",
-        lambda tx, seen: fleet_queries.devices(
+
+    def question(tx: Tx, seen: Visibility) -> tuple[list[Device], dict[str, list[Hold]]]:
+        found = fleet_queries.devices(
             tx,
             seen,
             order=sort,
@@ -56,12 +60,14 @@ async def listed(  # noqa: PLR0913 - one filter each
             tags=tuple(tags or ()),
             trust=trust,
             liveness=liveness,
+            held=held,
             now=now,
             text=text,
-        ),
-        scope=within,
-    )
-    return stretch(found, limit, lambda one: one.id, lambda one: answers.device(one, now))
+        )
+        return found, fleet_queries.holds_for(tx, found)
+
+    found, holds = await call.ask("devices", question, scope=within)
+    return stretch(found, limit, lambda one: one.id, lambda one: answers.device(one, holds[one.id], now))
 
 
 @get("/devices/{device_id:str}", opt={"permission": Permission.DEVICE_READ}, summary="A device")
@@ -76,7 +82,7 @@ async def describe(call: Called, device_id: FromPath[str], data: JSONBody[fleet.
     """Change what people say of a device. Moving it takes the right at both places."""
 
     def places(tx: Tx, ident: str) -> Sequence[str]:
-        here = _scope(tx, ident)
+        here = scope(tx, ident)
         return here if data.scope is None else (*here, data.scope)
 
     def change(tx: Tx, act: Act) -> Device:
@@ -157,7 +163,7 @@ async def receipt(call: Called, digest: FromPath[str]) -> Response[bytes]:
 async def _moved(
     call: Call, action: str, device_id: str, reason: str, move: Callable[[Tx, Act, DeviceId, str], Device]
 ) -> fleet.WholeDevice:
-    return await _changed(call, action, device_id, _scope, lambda tx, act: move(tx, act, DeviceId(device_id), reason))
+    return await _changed(call, action, device_id, scope, lambda tx, act: move(tx, act, DeviceId(device_id), reason))
 
 
 async def _changed(
@@ -175,14 +181,16 @@ async def _changed(
 
 
 def _whole(call: Call, tx: Tx, value: Device) -> fleet.WholeDevice:
-    return answers.whole(value, fleet_queries.assignment(tx, value.id), call.plane.now())
+    holds = fleet_queries.holds_for(tx, [value])[value.id]
+    return answers.whole(value, fleet_queries.assignment(tx, value.id), holds, call.plane.now())
 
 
 def _id(device_id: str) -> DeviceId:
     return DeviceId(device_id if well_formed(device_id) else NO_ID)
 
 
-def _scope(tx: Tx, device_id: str) -> Sequence[str]:
+def scope(tx: Tx, device_id: str) -> Sequence[str]:
+    """Return where the right to a device is judged; `NotFoundError`."""
     return (fleet_queries.device(tx, DeviceId(device_id)).scope,)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How do invites, devices and what they told read as answers of the API? The forms are `protocol.fleet`."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from checkvalve.protocol import fleet
 from checkvalve.protocol.exchange import Event, Status
 from checkvalve.server.audit.compose import rfc3339
 from checkvalve.server.fleet import admit, liveness
-from checkvalve.server.fleet.model import Assignment, Device, Invite, Kept, Line
+from checkvalve.server.fleet.model import Assignment, Device, Hold, Invite, Kept, Line
 from checkvalve.server.web.api.answers import time
 
 
@@ -25,15 +26,15 @@ def issued(value: Invite, now: datetime, token: str, command: str) -> fleet.Issu
     return fleet.IssuedInvite(**_invite(value, now), token=token, command=command)
 
 
-def device(value: Device, now: datetime) -> fleet.Device:
-    """Answer with a device, as lists have it."""
-    return fleet.Device(**_device(value, now))
+def device(value: Device, holds: Sequence[Hold], now: datetime) -> fleet.Device:
+    """Answer with a device, as lists have it; `holds` are the plane's tags that hang for it."""
+    return fleet.Device(**_device(value, holds, now))
 
 
-def whole(value: Device, assigned: Assignment | None, now: datetime) -> fleet.WholeDevice:
-    """Answer with all that is known of one device."""
+def whole(value: Device, assigned: Assignment | None, holds: Sequence[Hold], now: datetime) -> fleet.WholeDevice:
+    """Answer with all that is known of one device; `holds` are the plane's tags that hang for it."""
     return fleet.WholeDevice(
-        **_device(value, now),
+        **_device(value, holds, now),
         interval=value.interval,
         key=value.key,
         public=value.public.decode("ascii"),
@@ -45,6 +46,23 @@ def whole(value: Device, assigned: Assignment | None, now: datetime) -> fleet.Wh
         offset=value.offset,
         assigned=None if assigned is None else _assigned(assigned),
         status=msgspec.json.decode(value.status, type=Status) if value.status else None,
+    )
+
+
+def hold(value: Hold) -> fleet.Hold:
+    """Answer with a tag."""
+    return fleet.Hold(
+        id=value.id,
+        scope=value.scope,
+        device=value.device,
+        name=value.name,
+        reason=value.reason,
+        number=value.number,
+        made_by=value.made_by,
+        made_at=rfc3339(value.made_at),
+        lifted_by=value.lifted_by,
+        lifted_at=time(value.lifted_at),
+        lifted_why=value.lifted_why,
     )
 
 
@@ -106,8 +124,11 @@ def _state(value: Invite, now: datetime) -> Literal["open", "used", "ended", "re
     return "used" if value.used >= value.uses else "ended"
 
 
-def _device(value: Device, now: datetime) -> dict[str, Any]:
+def _device(value: Device, holds: Sequence[Hold], now: datetime) -> dict[str, Any]:
+    status = msgspec.json.decode(value.status, type=Status) if value.status else None
     return {
+        "held": _held(holds, status),
+        "window": _of_clock(status.window) if status and status.window else None,
         "id": value.id,
         "scope": value.scope,
         "name": value.name,
@@ -122,6 +143,39 @@ def _device(value: Device, now: datetime) -> dict[str, Any]:
         "active": value.active,
         "joined_at": rfc3339(value.joined_at),
     }
+
+
+def _held(holds: Sequence[Hold], status: Status | None) -> list[fleet.Hung]:
+    """Return the device's own tags, then the plane's."""
+    said = status.held if status else ()
+    known = {tag.id for tag in said if tag.by == "plane"}
+    own = [
+        fleet.Hung(
+            id=tag.id,
+            by="device",
+            where="",
+            name=tag.name,
+            reason=tag.reason,
+            number=tag.number,
+            at=_of_clock(tag.at),
+            known=True,
+        )
+        for tag in said
+        if tag.by == "device"
+    ]
+    return own + [
+        fleet.Hung(
+            id=hold.id,
+            by="plane",
+            where="" if hold.device else hold.scope,
+            name=hold.name,
+            reason=hold.reason,
+            number=hold.number,
+            at=rfc3339(hold.made_at),
+            known=hold.id in known,
+        )
+        for hold in holds
+    ]
 
 
 def _assigned(value: Assignment) -> fleet.Assigned:

@@ -25,7 +25,9 @@ from checkvalve.server.web import texts
 from checkvalve.server.web.pages import (
     device_headline,
     device_told,
+    device_values,
     fleet_view,
+    hold_view,
     lanes,
     members,
     release_view,
@@ -75,6 +77,8 @@ def whole(view: View, device: Device) -> Data:
         "ordered": ordered,
         "ordered_at": when(assigned.made_at) if assigned and ordered else None,
         "boxes": [_box(view, one, known) for one in status.workloads] if status else [],
+        "values": device_values.shown(view, device),
+        "held": hold_view.of_device(view, device, status),
         "sockets": _sockets(status),
         **_facts(view, device, status),
         **device_told.timeline(view, device),
@@ -156,6 +160,7 @@ def _box(view: View, box: Workload, known: Known) -> Data:
         "shape": shape or (good if running and box.health in {"", "healthy"} else "done"),
         "health": plainly(box.health),
         "restarts": box.restarts,
+        "crashed": device_headline.crashed(box, known.device.offset, view.now),
     }
 
 

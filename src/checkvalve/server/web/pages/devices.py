@@ -20,12 +20,13 @@ from checkvalve.server.fleet import actions as fleet_actions
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet.model import Device
 from checkvalve.server.web.calls import Call, Called, Place
-from checkvalve.server.web.pages import device_view, frame, invites
+from checkvalve.server.web.pages import device_view, frame, holds, invites
 from checkvalve.server.web.pages.frame import Answer, Asked, Page, Retry
 from checkvalve.server.web.pages.view import Data, View, known
 
 ONE = Page("device.html", "fleet", "device.title")
 _MANAGE = {"permission": Permission.DEVICE_MANAGE}
+_HOLD = {"permission": Permission.DEVICE_HOLD}
 
 
 @get("/devices/{device_id:str}", opt={"permission": Permission.DEVICE_READ})
@@ -69,6 +70,28 @@ async def accept(request: Asked, call: Called, device_id: FromPath[str]) -> Answ
 async def retire(request: Asked, call: Called, device_id: FromPath[str]) -> Answer | Redirect:
     """Take it out of service for ever; whoever does so types its name."""
     return await _move(request, call, device_id, "retire", fleet_actions.retire, typed=True)
+
+
+@post("/devices/{device_id:str}/hold", opt=_HOLD)
+async def hold(request: Asked, call: Called, device_id: FromPath[str]) -> Answer | Redirect:
+    """Hang a tag on it."""
+    wanted = known(device_id)
+
+    async def do(form: Mapping[str, str]) -> None:
+        await holds.hang_one(call, form, "", wanted, Place(_scope, wanted))
+
+    return await _change(request, call, device_id, "hold", do)
+
+
+@post("/devices/{device_id:str}/lift", opt=_HOLD)
+async def lift(request: Asked, call: Called, device_id: FromPath[str]) -> Answer | Redirect:
+    """Lift a tag that hangs for it, there or above it."""
+    wanted = known((await frame.fields(request)).get("hold", ""))
+
+    async def do(form: Mapping[str, str]) -> None:
+        await holds.lift_one(call, wanted, form.get("reason", ""))
+
+    return await _change(request, call, device_id, f"lift-{wanted}", do)
 
 
 async def _one(request: Asked, call: Call, device_id: str, retry: Retry | None = None, tried: str = "") -> Answer:
@@ -126,4 +149,4 @@ def _scope(tx: Tx, device_id: str) -> Sequence[str]:
     return (fleet_queries.device(tx, DeviceId(device_id)).scope,)
 
 
-handlers = [one, describe, quarantine, accept, retire]
+handlers = [one, describe, quarantine, accept, retire, hold, lift]

@@ -13,6 +13,7 @@ from litestar.response import Redirect
 
 from checkvalve.errors import CheckvalveError, UnavailableError
 from checkvalve.ids import ScopeId
+from checkvalve.protocol.exchange import State
 from checkvalve.server.access import actions as access_actions
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import CHILDREN, ROOT, Permission, Scope, ScopeKind
@@ -22,7 +23,7 @@ from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet.model import Condition, Device, Liveness, Order, Trust, Wanted
 from checkvalve.server.web import texts
 from checkvalve.server.web.calls import Call, Called, in_scope
-from checkvalve.server.web.pages import fleet_view, frame, invites, render
+from checkvalve.server.web.pages import fleet_view, frame, hold_view, invites, render
 from checkvalve.server.web.pages.fleet_view import Counts
 from checkvalve.server.web.pages.frame import Answer, Asked, Page, Retry
 from checkvalve.server.web.pages.view import Data, View, known
@@ -31,7 +32,7 @@ PAGE = Page("fleet.html", "fleet", "fleet.title")
 SHOWN = 50
 LONGEST = 100  # characters of what is looked for
 OPEN = 12  # places that are shown without being asked for
-E = TypeVar("E", Trust, Liveness, Condition, Order)
+E = TypeVar("E", Trust, Liveness, Condition, Order, State)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +44,33 @@ class Filter:
     trust: Trust | None
     heard: Liveness | None
     condition: Condition | None
+    held: bool
+    step: State | None
     order: Order
     after: str
 
     @property
     def narrowed(self) -> bool:
         """Whether anything is left out."""
-        return bool(self.text or self.tags or self.trust or self.heard or self.condition)
+        return bool(self.text or self.tags or self.trust or self.heard or self.condition or self.held or self.step)
 
     @property
     def query(self) -> dict[str, str]:
         """The address again, without how far one has paged."""
         said = {"text": self.text, "tag": " ".join(self.tags), "trust": self.trust, "heard": self.heard}
-        sort = "" if self.order is Order.NAME else self.order.value
-        return {name: str(value or "") for name, value in {**said, "is": self.condition, "sort": sort}.items()}
+        sort, held = "" if self.order is Order.NAME else self.order.value, "yes" if self.held else ""
+        return {
+            name: str(value or "")
+            for name, value in {**said, "is": self.condition, "held": held, "step": self.step, "sort": sort}.items()
+        }
 
 
 @get(["/fleet", "/fleet.json"], opt={"permission": Permission.SCOPE_READ})
 async def fleet(request: Asked, call: Called) -> Answer:
     """Answer with the places and devices one may see.
 
-    `?text=`, `?tag=` (several with blanks between), `?trust=`, `?heard=` and `?is=` narrow the devices; `?sort=silent`
-    has those first that are silent longest, `?after=` goes on.
+    `?text=`, `?tag=` (several with blanks between), `?trust=`, `?heard=`, `?is=`, `?held=` and `?step=` narrow the
+    devices; `?sort=silent` has those first that are silent longest, `?after=` goes on.
     """
     return await _show(request, call)
 
@@ -115,12 +121,19 @@ def look(view: View, made: invites.Made | None = None) -> Data:
         "few": len(found) <= OPEN,
         "tree": texts.say("fleet.tree_many", n=f"{len(found):,}"),
         **(_devices(view, counts) if tallies is not None else _unseen()),
+        "tags": _tags(view) if tallies is not None else None,
         "adds": _adds(view),
         "invites": invites.places(view),
         "hours": invites.hours(),
         "links": invites.links(),
         "invited": invites.shown(view, made) if made else None,
     }
+
+
+def _tags(view: View) -> Data | None:
+    """Return how many tags of the plane's hang for what is shown; None if none does."""
+    number = len(fleet_queries.holds(view.tx, view.seen(Permission.DEVICE_READ), limit=OPEN * 100))
+    return {"n": number, "words": texts.count("fleet.tags", number), "href": view.link("/holds")} if number else None
 
 
 async def _show(request: Asked, call: Call, retry: Retry | None = None, *, made: invites.Made | None = None) -> Answer:
@@ -150,6 +163,8 @@ def asked(query: Mapping[str, str]) -> Filter:
         trust=_one_of(Trust, query.get("trust", "")),
         heard=_one_of(Liveness, query.get("heard", "")),
         condition=_one_of(Condition, query.get("is", "")),
+        held=bool(query.get("held")),
+        step=_one_of(State, query.get("step", "")),
         order=_one_of(Order, query.get("sort", "")) or Order.NAME,
         after=known(query["after"]) if query.get("after") else "",
     )
@@ -165,16 +180,16 @@ def _devices(view: View, counts: Counts) -> Data:
     found = fleet_queries.devices(view.tx, seen, order=filtered.order, limit=SHOWN + 1, after=filtered.after, **wanted)
     page, more = found[:SHOWN], len(found) > SHOWN
     total = fleet_queries.count(view.tx, seen, **wanted) if filtered.narrowed else counts.all
-    named = fleet_view.titles(view, (one.active for one in page))
+    named, marks = fleet_view.titles(view, (one.active for one in page)), hold_view.marks(view, page)
     following = view.link("/fleet", **filtered.query, after=page[-1].id) + "#devices" if more else ""
     return {
-        "devices": [fleet_view.row(view, one, named) for one in page],
+        "devices": [fleet_view.row(view, one, named, marks[one.id]) for one in page],
         "devices_n": total,
         "shown": _shown(page, total),
         "all": counts.all,
         "narrowed": filtered.narrowed,
         "query": filtered.query,
-        "chips": _chips(view, filtered, counts),
+        "chips": _chips(view, filtered, counts) + _waiting(view, filtered),
         "trusts": _options("trust.word_", (Trust.ACCEPTED, Trust.OBSERVE, Trust.QUARANTINED, Trust.RETIRED)),
         "heards": _options("heard.", Liveness),
         "orders": [{"value": each.value, "label": texts.say(f"fleet.sort_{each}")} for each in Order],
@@ -190,6 +205,8 @@ def _wanted(view: View, filtered: Filter) -> Wanted:
         "trust": filtered.trust,
         "liveness": filtered.heard,
         "conditions": (filtered.condition,) if filtered.condition else (),
+        "held": filtered.held,
+        "states": (filtered.step,) if filtered.step else (),
         "retired": filtered.trust is Trust.RETIRED or filtered.condition is Condition.RETIRED,
         "now": view.now,
     }
@@ -222,6 +239,27 @@ def _chips(view: View, filtered: Filter, counts: Counts) -> list[Data]:
         if counts.how[each] or each is filtered.condition
     ]
     return chips
+
+
+def _waiting(view: View, filtered: Filter) -> list[Data]:
+    """Return a way to the devices that are held, and to those that wait for a permit."""
+    seen = view.seen(Permission.DEVICE_READ)
+    held = fleet_queries.count(view.tx, seen, held=True, retired=False)
+    permit = fleet_queries.count(view.tx, seen, states=(State.WAITING_PERMIT,), retired=False)
+    found = (
+        ("chip_held", held, {"held": "yes"}, filtered.held),
+        ("chip_waiting_permit", permit, {"step": "waiting_permit"}, filtered.step is State.WAITING_PERMIT),
+    )
+    return [
+        {
+            "label": texts.say("fleet.chip", word=texts.say(f"fleet.{name}"), n=f"{number:,}"),
+            "shape": "warn",
+            "href": view.link("/fleet", **query) + "#devices",
+            "current": current,
+        }
+        for name, number, query, current in found
+        if number or current
+    ]
 
 
 def _options(prefix: str, values: type[Liveness] | tuple[Trust, ...]) -> list[Data]:

@@ -177,8 +177,8 @@ def is_heard(view: View, device: Device) -> bool:
     return device.trust in LET_IN and liveness(view, device) in {Liveness.ONLINE, Liveness.LATE}
 
 
-def row(view: View, device: Device, named: Mapping[str, Title]) -> Data:
-    """Return one row of the list."""
+def row(view: View, device: Device, named: Mapping[str, Title], held: str = "") -> Data:
+    """Return one row of the list; `held` says in words which tags hold it."""
     how = condition(view, device)
     said = status(device) if how in {Condition.DEGRADED, Condition.FAILED} else None
     return {
@@ -193,6 +193,7 @@ def row(view: View, device: Device, named: Mapping[str, Title]) -> Data:
         "active": device.active,
         "attempt": device.attempt,
         **attempt(view, device),
+        "held": "" if device.state is State.HELD else held,  # else it would be said twice
         "reason": plainly(said.reason)[:REASON] if said else "",
         "seen_at": when(device.seen_at),
         "href": view.link(f"/devices/{device.id}"),

@@ -18,7 +18,7 @@ from checkvalve.server.rollouts.model import Go, Rollout, State
 from checkvalve.server.supply.model import Draft
 from checkvalve.server.web import auth, texts
 from checkvalve.server.web.calls import Called
-from checkvalve.server.web.pages import fleet_view, frame, progress, release_view, times, words
+from checkvalve.server.web.pages import fleet_view, frame, holding, progress, release_view, times, words
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
 from checkvalve.server.web.pages.view import Data, View, when
 
@@ -63,6 +63,7 @@ def look(view: View) -> Data:
         "needs": needs,
         "needs_more": len(waiting) if len(waiting) > NEEDS else 0,
         "devices_more": needy if needy > NEEDS else 0,
+        **holding.held(view),
         "live": [progress.row(view, one) for one in change.live[:NEEDS]],
         "recent": _recent(view),
     }

@@ -126,14 +126,14 @@ def _object(view: View, entry: Entry) -> str:
             return rollout.name if rollout else str(facts.get("sentence", ""))
         case "session.sign_in":
             return str(facts.get("address", ""))
-        case "session.sign_out":
-            return ""
         case "rollout.wave" | "rollout.pause" | "rollout.resume" | "rollout.undo" if facts.get("reason"):
             return f"{facts.get('name', '')} ({plainly(str(facts['reason']))})"
         case "device.invite" | "device.revoke_invite":
             return view.where(entry.scope)
-        case "device.join" | "device.renew" | "device.observe" | "device.journal":
+        case "session.sign_out" | "device.join" | "device.renew" | "device.observe" | "device.journal":
             return ""
+        case "hold.hang" | "hold.lift":
+            return plainly(str((after or before).get("reason", "")))
         case "device.receipt":
             outcome = str(facts.get("outcome", ""))
             return texts.EN.get(f"attempt.{outcome}", outcome)
