@@ -17,6 +17,7 @@ from checkvalve.agent.engine.ground import Ground
 from checkvalve.agent.engine.simulated import Simulated as Engine
 from checkvalve.agent.link.simulated import Simulated as Link
 from checkvalve.agent.parts import Parts
+from checkvalve.agent.permits.simulated import Simulated as Permits
 from checkvalve.agent.ports import OpenBlob
 from checkvalve.agent.steps import Position, Step
 from checkvalve.agent.visit import Visit
@@ -93,6 +94,7 @@ class Device:
         self.disk = SimulatedDisk(seed)
         self.ground = Ground()
         self.steps = Steps()
+        self.permits = Permits()  # answers yes, once there is a policy that asks
         self.identity = self.estate.device(self.disk)
         self.id = self.identity.device
         self._attempts = itertools.count(1)
@@ -106,6 +108,7 @@ class Device:
         self.parts: Parts = parts.assemble(
             self.disk, self.clock, known, self._engine, lambda who: Link(self.plane, who.device, self.clock), "1", tuple
         )
+        self.parts.permits = self.permits
         self.work, self.visit = Work(self.parts), Visit(self.parts)
         self._due = self.clock.monotonic()
         self.rests = 0.0
@@ -128,14 +131,14 @@ class Device:
         self.disk.kill()
         self.begin()
 
-    def order(self, made: Made, number: int = 0, **changes: object) -> str:
-        """Sign a release, bring it to the plane, and have it ordered; return the attempt."""
+    def order(self, made: Made, number: int = 0, values: str = "", **changes: object) -> str:
+        """Sign a release, bring it to the plane, and have it ordered, with these values; return the attempt."""
         number = number or next(self._attempts)
         self.plane.blobs = {**self.plane.blobs, **made.blobs}
         target = self.estate.lists(made.manifest, number)
         self._made[made.digest] = made
         attempt = ids.encode(int(BEGIN.timestamp() * 1000) + number, bytes([number]) * 10)
-        self.plane.deploy(self.id, attempt, target, **changes)
+        self.plane.deploy(self.id, attempt, target, values, **changes)
         return attempt
 
     async def drive(

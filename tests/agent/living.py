@@ -64,13 +64,13 @@ class Living:
             self.process.send_signal(how)
         return await asyncio.wait_for(self.process.wait(), SOON)
 
-    def order(self, made: Made) -> str:
-        """Have a release ordered, and return the attempt."""
+    def order(self, made: Made, values: str = "") -> str:
+        """Have a release ordered, with values of this digest if one is said, and return the attempt."""
         self._numbers += 1
         self.plane.blobs = {**self.plane.blobs, **made.blobs}
         target = self.estate.lists(made.manifest, self._numbers)
         attempt = ids.encode(1_793_707_200_000 + self._numbers, clock.entropy(10))
-        self.plane.deploy(self.device, attempt, target)
+        self.plane.deploy(self.device, attempt, target, values)
         return attempt
 
     async def until(self, condition: Callable[[], bool], seconds: float = SOON) -> None:
@@ -81,9 +81,9 @@ class Living:
             assert clock.monotonic() < deadline, f"{self.status()}\n{self.log.read_text()[-3000:]}"
             await asyncio.sleep(0.02)
 
-    async def deploy(self, made: Made) -> State:
+    async def deploy(self, made: Made, values: str = "") -> State:
         """Have a release ordered, and return how that ended."""
-        attempt = self.order(made)
+        attempt = self.order(made, values)
         await self.until(lambda: self.told(attempt) is not None)
         outcome = self.told(attempt)
         assert outcome is not None

@@ -222,6 +222,8 @@ async def _answer(plane: Plane, request: web.Request, tls: ssl.SSLObject) -> web
             return _file(plane.metadata.get(name))
         case "GET", ["releases", name]:
             return _file(plane.manifests.get(f"sha256:{name}"))
+        case "GET", ["values", name]:
+            return _file(plane.values.get(name))
         case "GET", ["blobs", name]:
             return _part(request, plane.blobs.get(name))
         case _:

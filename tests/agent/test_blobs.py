@@ -47,6 +47,9 @@ class Plane:
     async def manifest(self, digest: str) -> bytes:
         raise NotImplementedError
 
+    async def values(self, digest: str) -> bytes:
+        raise NotImplementedError
+
     async def renew(self, envelope: bytes) -> bytes:
         raise NotImplementedError
 

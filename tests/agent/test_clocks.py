@@ -16,6 +16,8 @@ from checkvalve.agent.ports import Clock
 def test_both_are_clocks(clock: Clock) -> None:
     assert clock.now().utcoffset() == timedelta(0)
     assert clock.monotonic() <= clock.monotonic()
+    assert clock.boot_id()
+    assert clock.boot_id() == clock.boot_id()
     chances = [clock.chance() for _ in range(100)]
     assert all(0 <= chance < 1 for chance in chances)
     assert len(set(chances)) > 90

@@ -7,23 +7,38 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_
 
-from checkvalve.agent import health, recover
+from checkvalve.agent import exclusive, health, recover
 from checkvalve.agent.situation import RUNS, all_blobs
-from checkvalve.agent.steps import Commit, Container, Do, Observed, Position, Remove, Rest, Slot, Start, Stop
+from checkvalve.agent.steps import (
+    Commit,
+    Container,
+    Do,
+    MakeNetwork,
+    Observed,
+    Position,
+    Remove,
+    Rest,
+    Slot,
+    Start,
+    Stop,
+)
+from checkvalve.protocol.declared import Placed, Secret
 from checkvalve.protocol.exchange import ENDED, SWITCHED, State
-from checkvalve.protocol.workload import Gate, Manifest, Mount, Volume
+from checkvalve.protocol.workload import Attachment, Gate, Manifest, Mount, Network, Volume
 from tests.agent.world import DEVICE, Behaviour, Cut, Device, is_right, line, loud, manifest, service, slot
 
 GATE = Gate(start_grace_ms=20_000, soak_ms=4_000)
 
 
 def rich(version: str, **how: object) -> Manifest:
-    """Return a release with a oneshot, dependencies, a volume to copy, and one to keep."""
+    """Return a release with a oneshot, dependencies, a volume to copy, one to keep, and a secret."""
     mounts = (Mount(volume="data", target="/data"), Mount(volume="keep", target="/keep"))
-    return manifest(
+    pin = (Placed(name="pin", target="/run/secrets/pin"),)
+    made = manifest(
         {
-            "db": service(f"db{version}", mounts=mounts, restart="always"),
+            "db": service(f"db{version}", mounts=mounts, restart="always", secrets=pin),
             "migrate": service(f"migrate{version}", kind="oneshot", after=("db",)),
             "web": service(f"web{version}", after=("migrate",), **how),
         },
@@ -32,12 +47,44 @@ def rich(version: str, **how: object) -> Manifest:
         gate=GATE,
         volumes={"data": Volume(policy="snapshot"), "keep": Volume()},
     )
+    return replace_(made, secrets=(Secret(name="pin"),), v=2)
 
 
 OLDEST, OLD, NEW = slot(1, line("1")), slot(2, rich("2")), slot(3, rich("3"), copied=True)
 NEW = replace(
     NEW, volumes={**NEW.volumes, "keep": OLD.volumes["keep"]}, copies={NEW.volumes["data"]: OLD.volumes["data"]}
 )
+
+
+def fixed(version: str, subnet: str, parent: str = "") -> Manifest:
+    """Return that release with `db`, healthy first, on a network that cannot be twice, and `default` besides."""
+    plain = rich(version)
+    db, migrate = plain.services["db"], plain.services["migrate"]
+    here = (Attachment(network="plant"), Attachment(network="default"))
+    return replace_(
+        plain,
+        services={
+            **plain.services,
+            "db": replace_(db, networks=here),
+            "migrate": replace_(migrate, healthy_first=("db",)),
+        },
+        networks={**plain.networks, "plant": Network(subnet=subnet, parent=parent, internal=version == "3")},
+        v=2,
+    )
+
+
+def brought(what: Manifest) -> Slot:
+    """Return the slot of an update to this release, with its volumes as NEW has them."""
+    return replace(slot(3, what, copied=True), volumes=NEW.volumes, copies=NEW.copies)
+
+
+FIXED = slot(2, fixed("2", "10.20.0.0/24"))
+STOP_FIRST = {
+    "subnet": (FIXED, brought(fixed("3", "10.20.0.128/25"))),
+    "interface": (slot(2, fixed("2", "10.20.0.0/24", "eth1")), brought(fixed("3", "10.21.0.0/24", "eth1"))),
+    "gone": (FIXED, NEW),
+    "come": (OLD, brought(fixed("3", "10.20.0.0/24"))),
+}
 ENDINGS: dict[str, Behaviour] = {
     "good": Behaviour(),
     "exits": Behaviour(exit_code=1, after=1.0),
@@ -47,22 +94,26 @@ ENDINGS: dict[str, Behaviour] = {
 }
 
 
-def device(ending: str = "good", *, seed: int = 0, first: bool = False) -> Device:
+def device(ending: str = "good", *, seed: int = 0, first: bool = False, old: Slot = OLD, new: Slot = NEW) -> Device:
     """Return a device with an order for NEW, on which OLD runs unless it is the first."""
-    made = Device(releases={NEW.target: NEW}, seed=seed)
+    made = Device(releases={new.target: new}, seed=seed)
     made.engine.behaviours |= {
         "migrate2": Behaviour(exit_code=0),
         "migrate3": Behaviour(exit_code=0, after=1.5),
         "web3": ENDINGS[ending],
     }
     if not first:
-        made.install(OLD)
-    made.order(NEW)
+        made.install(old)
+    made.order(new)
     return made
 
 
 def last_good(made: Device) -> Slot | None:
-    return OLD if made.first.attempt else None
+    return next((old for old in (OLD, *_olds()) if old.release == made.first.release), None)
+
+
+def _olds() -> list[Slot]:
+    return [old for old, _ in STOP_FIRST.values()]
 
 
 def ended_well(made: Device, *, good: bool) -> None:
@@ -78,6 +129,8 @@ def ended_well(made: Device, *, good: bool) -> None:
         assert made.position.state in {State.ROLLED_BACK, State.REFUSED}
         assert is_right(made, old)
         assert made.active == old
+    places = made.active is not None and made.active.places
+    assert made.engine.laid == ({made.active.attempt} if made.active and places else set())
 
 
 def turns(made: Device, most: int = 400) -> Iterator[None]:
@@ -88,13 +141,13 @@ def turns(made: Device, most: int = 400) -> Iterator[None]:
         assert len(loud(made)) <= 1, move
         assert made.active == active or isinstance(move, Commit), move
         if isinstance(move, Do):
-            _allowed(move, before, state)
+            _allowed(move, before, state, made.slots.get(NEW.attempt, NEW))
         if isinstance(move, Rest) and move.failure is None and made.position.state in ENDED:
             return
         yield
 
 
-def _allowed(move: Do, before: Observed, state: State) -> None:
+def _allowed(move: Do, before: Observed, state: State, new: Slot) -> None:
     """Assert that these steps may be taken on what there was before them."""
     there = {each.name: each for each in before.containers}
     runs = {each.attempt for each in before.containers if each.state in RUNS}
@@ -105,7 +158,13 @@ def _allowed(move: Do, before: Observed, state: State) -> None:
     assert all(runs <= {each.attempt} for each in started), "the other one still runs"
     assert not any(each.state in RUNS for each in removed), "it was not asked to stop"
     if state is State.SWITCHING:
-        whole = {name for name in NEW.manifest.services if name != "migrate"} <= before.of(NEW.attempt).keys()
+        waits = exclusive.in_the_way(new, before).keys()
+        free = {
+            name
+            for name, service in new.manifest.services.items()
+            if name != "migrate" and not waits & {new.network(each.network) for each in service.networks}
+        }
+        whole = free <= before.of(NEW.attempt).keys()
         assert whole or not [*stopped, *removed], "what is to come is not there yet"
 
 
@@ -149,17 +208,32 @@ def test_a_power_cut_at_any_operation_ends_in_the_new_or_in_the_old(ending: str,
         ended_well(made, good=ending == "good")
 
 
+@pytest.mark.parametrize("case", STOP_FIRST)
+@pytest.mark.parametrize("ending", ["good", "exits", "will not start"])
+def test_a_power_cut_in_a_switch_that_stops_first_ends_in_the_new_or_in_the_old(ending: str, case: str) -> None:
+    old, new = STOP_FIRST[case]
+
+    def make() -> Device:
+        return device(ending, seed=len(case), old=old, new=new)
+
+    for operations in range(count(make) + 1):
+        made = cut_short(make, operations, daemon=operations % 2 == 0)
+        ended_well(made, good=ending == "good")
+        assert State.DEGRADED not in {each.state for each in made.events}
+
+
 @pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.sampled_from(sorted(ENDINGS)),
     st.lists(st.tuples(st.integers(0, 40), st.booleans()), max_size=5),
     st.integers(0, 2**16),
+    st.sampled_from([(OLD, NEW), *STOP_FIRST.values()]),
 )
 def test_power_cuts_one_after_the_other_end_in_the_new_or_in_the_old(
-    ending: str, cuts: list[tuple[int, bool]], seed: int
+    ending: str, cuts: list[tuple[int, bool]], seed: int, pair: tuple[Slot, Slot]
 ) -> None:
-    made = device(ending, seed=seed)
+    made = device(ending, seed=seed, old=pair[0], new=pair[1])
     for operations, daemon in cuts:
         made.cut_after = made.operations + operations
         try:
@@ -179,9 +253,16 @@ def test_power_cuts_one_after_the_other_end_in_the_new_or_in_the_old(
 
 @pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(st.data(), st.sampled_from(sorted(ENDINGS)), st.integers(0, 2**16))
-def test_hands_in_mid_switch_end_in_the_new_or_in_the_old(data: st.DataObject, ending: str, seed: int) -> None:
-    made = device(ending, seed=seed)
+@given(
+    st.data(),
+    st.sampled_from(sorted(ENDINGS)),
+    st.integers(0, 2**16),
+    st.sampled_from([(OLD, NEW), *STOP_FIRST.values()]),
+)
+def test_hands_in_mid_switch_end_in_the_new_or_in_the_old(
+    data: st.DataObject, ending: str, seed: int, pair: tuple[Slot, Slot]
+) -> None:
+    made = device(ending, seed=seed, old=pair[0], new=pair[1])
     for index, _ in enumerate(turns(made)):
         if index < 60 and data.draw(st.integers(0, 5)) == 0:
             note(f"before turn {index + 1} in {made.position.state}: {_hand(data, made)}")
@@ -209,13 +290,11 @@ def _hand(data: st.DataObject, made: Device) -> str:
 
 # ---- Any state at all. ----
 
-SLOTS = (OLDEST, OLD, NEW)
-
 
 def _container(where: Slot, name: str, odd: str, state: str, code: int, policy: str, restarts: int) -> Container:
     services = where.manifest.services
     called = where.container(name) + ("-by-hand" if odd == "name" else "")
-    other = SLOTS[0].manifest.services["db"].image
+    other = OLDEST.manifest.services["db"].image
     config = services[name].image if name in services and odd != "image" else other
     return Container(
         id=called,
@@ -232,55 +311,61 @@ def _container(where: Slot, name: str, odd: str, state: str, code: int, policy: 
     )
 
 
-containers = st.builds(
-    _container,
-    st.sampled_from(SLOTS),
-    st.sampled_from(["db", "web", "migrate", "ghost"]),
-    st.sampled_from(["", "", "", "name", "image"]),
-    st.sampled_from(["created", "running", "paused", "restarting", "removing", "exited", "dead"]),
-    st.sampled_from([0, 1, 137]),
-    st.sampled_from(["no", "always", "unless-stopped", "on-failure"]),
-    st.integers(0, 3),
-)
+def containers(slots: tuple[Slot, ...]) -> st.SearchStrategy[Container]:
+    """Return containers of these slots, in any state."""
+    return st.builds(
+        _container,
+        st.sampled_from(slots),
+        st.sampled_from(["db", "web", "migrate", "ghost"]),
+        st.sampled_from(["", "", "", "name", "image"]),
+        st.sampled_from(["created", "running", "paused", "restarting", "removing", "exited", "dead"]),
+        st.sampled_from([0, 1, 137]),
+        st.sampled_from(["no", "always", "unless-stopped", "on-failure"]),
+        st.integers(0, 3),
+    )
 
 
 @st.composite
 def found(draw: st.DrawFn) -> Device:
     """Return a device in any state, of which only the journal, the slots and the blobs of what is active are whole."""
-    made = Device(releases={NEW.target: NEW}, seed=draw(st.integers(0, 2**16)))
+    old, new = draw(st.sampled_from([(OLD, NEW), (OLD, NEW), *STOP_FIRST.values()]))
+    slots = (OLDEST, old, new)
+    made = Device(releases={new.target: new}, seed=draw(st.integers(0, 2**16)))
     made.engine.behaviours |= {each: Behaviour(exit_code=0) for each in ("migrate2", "migrate3")}
     made.engine.behaviours["web3"] = ENDINGS[draw(st.sampled_from(sorted(ENDINGS)))]
-    active = draw(st.sampled_from([None, OLD, NEW]))
-    previous = OLDEST if active is OLD else OLD if active is NEW else None
-    for where in SLOTS:
+    active = draw(st.sampled_from([None, old, new]))
+    previous = OLDEST if active is old else old if active is new else None
+    for where in slots:
         made.engine.names |= {config: what.name for config, what in where.manifest.images.items()}
-    if active is NEW:
+    if active is new:
         made.engine.behaviours["web3"] = Behaviour()
-    for each in draw(st.lists(containers, max_size=8)):
+    for each in draw(st.lists(containers(slots), max_size=8)):
         made.engine.containers[each.name] = each
-    parts = sorted({config for each in SLOTS for config in each.manifest.images})
+    parts = sorted({config for each in slots for config in each.manifest.images})
     made.engine.images = draw(st.sets(st.sampled_from(parts)))
-    networks = sorted({each.network("default") for each in SLOTS} | {f"{DEVICE}-old-12345678"})
-    made.engine.networks = draw(st.sets(st.sampled_from(networks)))
-    made.engine.volumes = draw(st.sets(st.sampled_from(sorted({*OLD.volumes.values(), *NEW.volumes.values()}))))
+    networks = {each.network(name): what for each in slots for name, what in each.manifest.networks.items()}
+    networks[f"{DEVICE}-old-12345678"] = Network(subnet="10.20.0.64/26")
+    for name in draw(st.lists(st.sampled_from(sorted(networks)))):
+        made.engine.do(MakeNetwork(name, internal=False, definition=networks[name]))
+    made.engine.volumes = draw(st.sets(st.sampled_from(sorted({*old.volumes.values(), *new.volumes.values()}))))
     made.active, made.previous = active, previous
     made.slots = {each.attempt: each for each in (active, previous) if each is not None}
     kept = {blob for each in (active, previous) if each is not None for blob in all_blobs(each.manifest)}
-    made.held = kept | draw(st.sets(st.sampled_from(sorted(all_blobs(NEW.manifest)))))
+    made.held = kept | draw(st.sets(st.sampled_from(sorted(all_blobs(new.manifest)))))
     state = draw(st.sampled_from(State))
     made.position = Position(
         state=state,
-        attempt="" if state is State.IDLE else NEW.attempt,
-        release=NEW.release,
-        target=NEW.target,
-        number=NEW.number,
+        attempt="" if state is State.IDLE else new.attempt,
+        release=new.release,
+        target=new.target,
+        number=new.number,
         boots=draw(st.integers(0, 30)),
         owed=draw(st.booleans()) and state is State.REFUSED,
     )
     if state in SWITCHED | {State.STAGED} or draw(st.booleans()):
-        made.slots[NEW.attempt] = NEW
-    if state is State.COMMITTED and active is not NEW:  # its pointer was lost
-        made.position = replace(made.position, attempt=OLD.attempt)
+        made.slots[new.attempt] = new
+    if state is State.COMMITTED and active is not new:  # its pointer was lost
+        made.position = replace(made.position, attempt=old.attempt)
     made.watch = health.begin(0.0)
     return made
 
@@ -301,7 +386,7 @@ def test_any_state_converges_to_what_is_active_in_the_end(made: Device, started:
             break
     assert isinstance(made.moves[-1], Rest), made.moves[-6:]
     assert is_right(made, made.active), (made.position, made.moves[-6:])
-    used = set() if made.active is None else {made.active.network("default")}
+    used = set() if made.active is None else {made.active.network(each) for each in made.active.manifest.networks}
     assert made.engine.networks == used
     assert made.held <= {blob for each in made.slots.values() for blob in all_blobs(each.manifest)}
 

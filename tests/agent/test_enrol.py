@@ -177,6 +177,11 @@ def test_a_device_that_has_joined_says_so_and_joins_anew_only_if_told(tmp_path: 
             assert keys.spki(second.key.public_key()) != keys.spki(first.key.public_key())
             assert identity.load(met.disk) == second
             assert met.disk.names(identity.KEYS) == [second.key_name.partition("/")[2]]
+            assert [keys.spki(each.public_key()) for each in identity.opening(met.disk)] == [
+                keys.spki(each.key.public_key()) for each in (second, first)
+            ], "secrets of what runs were sealed to the key of before"
+            identity.forget_former(met.disk)
+            assert len(identity.opening(met.disk)) == 1
             assert not met.disk.exists(journal.NAME)
             assert met.disk.exists(enrol.SET_ASIDE)
             assert identity.owner(met.disk, second) == first.device, "what runs here stays this device's own"

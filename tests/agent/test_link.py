@@ -28,6 +28,7 @@ from checkvalve.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from checkvalve.protocol import values
 from checkvalve.protocol.exchange import Report, State, Status
 from checkvalve.protocol.time import read as read_time
 from tests.agent.plane import Estate, Listener, Relay, listening, port, served
@@ -141,6 +142,22 @@ def test_manifest_time_and_renewal_come_as_they_are(tmp_path: Path) -> None:
             assert read_time(await met.link.time(), met.device.orders_key()) == int(NOON.timestamp() * 1000)
             with pytest.raises(NotFoundError):
                 await met.link.manifest(f"sha256:{'b' * 64}")
+
+    run(play())
+
+
+def test_values_come_as_they_are_or_not_at_all(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with meeting(tmp_path) as met:
+            met.plane.values[NAME] = b"{}"
+            ways: list[Link] = [met.link, Simulated(met.plane, met.device.device)]
+            for way in ways:
+                assert await way.values(NAME) == b"{}"
+                with pytest.raises(NotFoundError):
+                    await way.values(f"sha256:{'b' * 64}")
+            met.plane.values[NAME] = b"x" * (values.LARGEST + 1)
+            with pytest.raises(InvalidError):
+                await met.link.values(NAME)
 
     run(play())
 

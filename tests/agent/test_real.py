@@ -15,7 +15,7 @@ from checkvalve import clock
 from checkvalve.agent import steps
 from checkvalve.protocol.exchange import State
 from tests.agent import living as lives
-from tests.agent.engine import images
+from tests.agent.engine import hosts, images
 from tests.agent.living import Living, living
 from tests.parts import docker
 
@@ -91,6 +91,32 @@ def test_a_patch_and_a_bad_patch_on_a_real_engine(engine: docker.Engine, tmp_pat
         assert lives.sockets(agent.pid) == set()
         assert await device.end() == 0
         assert _running(engine, device) == _all_of(images.pair(2))
+
+    _run(engine, tmp_path, story)
+
+
+def test_a_switch_that_has_to_stop_first_and_its_way_back_on_a_real_engine(
+    engine: docker.Engine, tmp_path: Path
+) -> None:
+    def plants() -> list[str]:
+        names = engine.run("network", "ls", "--format", "{{.Name}}", "--filter", "name=-plant-").split()
+        return [
+            engine.run("network", "inspect", "--format", "{{(index .IPAM.Config 0).Subnet}}", each) for each in names
+        ]
+
+    async def story(device: Living) -> None:
+        await device.begin()
+        assert await device.deploy(hosts.placed(1, "10.44.0.0/24")) is State.COMMITTED
+        wider, narrow = hosts.placed(2, "10.44.0.0/16"), hosts.placed(3, "10.44.0.0/25", good=False)
+        assert await device.deploy(wider) is State.COMMITTED
+        await _settled(engine, device, wider)
+        await device.until(lambda: plants() == ["10.44.0.0/16"])
+        assert await device.deploy(narrow) is State.ROLLED_BACK
+        assert device.receipts[-1].code == "gate.exited"
+        await _settled(engine, device, wider)
+        await device.until(lambda: plants() == ["10.44.0.0/16"])
+        assert {each.outcome for each in device.receipts} == {State.COMMITTED, State.ROLLED_BACK}
+        await device.end()
 
     _run(engine, tmp_path, story)
 

@@ -62,6 +62,20 @@ def test_a_receipt_tells_the_whole_way_and_names_the_lines_it_rests_on() -> None
     assert receipt.read(receipt.write(told)) == told
 
 
+def test_a_receipt_names_the_values_also_of_an_attempt_that_was_never_laid_out() -> None:
+    digest = "sha256:" + "a" * 64
+    assert compose(TELLER, GOOD, SLOT).values == ""
+    assert compose(TELLER, GOOD, replace(SLOT, values=digest)).values == digest
+    refused = journal(State.OFFERED, State.REFUSED)
+    told = compose(TELLER, [msgspec.structs.replace(each, facts={"values": digest}) for each in refused], None)
+    assert told.values == digest
+
+
+def test_a_receipt_without_values_is_what_it_was_before_there_were_any() -> None:
+    said = msgspec.json.decode(receipt.write(compose(TELLER, GOOD, SLOT)))
+    assert "values" not in said
+
+
 def test_a_refusal_before_anything_was_fetched_has_its_receipt_too() -> None:
     told = compose(TELLER, journal(State.OFFERED, State.REFUSED, code="fetch.space", reason="No room."), None)
     assert (told.outcome, told.code, told.reason) == (State.REFUSED, "fetch.space", "No room.")

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from checkvalve.agent.recover import MOST_BOOTS, MOST_BOOTS_BACK, MOST_ENDED, fold, recover
 from checkvalve.agent.steps import Position
+from checkvalve.agent.waiting import WAITS
 from checkvalve.protocol.exchange import ENDED, Event, State
 from tests.agent.world import attempt, line, slot
 
 SLOT = slot(1, line("1"))
-BEFORE = [State.OFFERED, State.FETCHING, State.STAGED, State.WAITING_WINDOW, State.WAITING_PERMIT, State.HELD]
+BEFORE = [State.OFFERED, State.FETCHING, State.STAGED]
 
 attempts = st.sampled_from([attempt(number) for number in range(4)])
 facts = st.dictionaries(
@@ -156,6 +157,14 @@ def test_every_position_has_a_way_on(position: Position, active: object) -> None
 @pytest.mark.parametrize("state", sorted(ENDED))
 def test_nothing_is_written_when_no_attempt_is_open(state: State) -> None:
     assert recover(Position(state=state, attempt=attempt(1), boots=99), SLOT) is None
+
+
+@pytest.mark.parametrize("state", sorted(WAITS))
+def test_while_it_waits_for_people_no_number_of_starts_is_too_many_and_none_counts(state: State) -> None:
+    position = Position(state=state, attempt=attempt(2), boots=MOST_BOOTS + 1)
+    assert recover(position, SLOT) is None
+    booted = fold(position, Event(seq=1, at=0, kind="boot", attempt=attempt(2), state=state))
+    assert booted.boots == position.boots
 
 
 @pytest.mark.parametrize("state", BEFORE)

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checkvalve import canonical
 from checkvalve.agent.disk.simulated import PowerCut, SimulatedDisk
 from checkvalve.agent.slots import Slots
 from checkvalve.agent.steps import Slot
+from checkvalve.crypto import checked
 from checkvalve.errors import CheckvalveError
-from checkvalve.protocol import workload
+from checkvalve.protocol import values, workload
+from checkvalve.protocol.declared import Variable
+from checkvalve.protocol.values import Values
 from checkvalve.protocol.workload import Image, Manifest, Service, Volume
 
 A, B, C, D = (f"0{name}" * 13 for name in "abcd")
@@ -161,6 +165,113 @@ def test_only_active_previous_and_what_is_asked_for_stay(two: SimulatedDisk) -> 
     slots.forget()
     assert sorted(two.names("slots")) == sorted(f"{each}{kind}" for each in (B, C) for kind in (".json", ".manifest"))
     assert slots.staged(D) is None
+
+
+# ---- Values ----
+
+
+def filled(version: str, **more: Variable) -> bytes:
+    return workload.write(
+        Manifest(
+            name="pump",
+            version=version,
+            services={"pump": Service(image=CONFIG, environment={"RATE": "${RATE}"})},
+            images={CONFIG: IMAGE},
+            variables=(more.get("rate", Variable(name="RATE")),),
+            v=2,
+        )
+    )
+
+
+def document(manifest_: bytes, rate: str) -> bytes:
+    made = Values(device="d", release=workload.digest(manifest_), variables={"RATE": rate}, files={}, secrets={})
+    return values.write(made)
+
+
+def rate(slot: Slot | None) -> str:
+    assert slot is not None
+    return slot.manifest.services["pump"].environment["RATE"]
+
+
+@pytest.fixture
+def valued(disk: SimulatedDisk) -> SimulatedDisk:
+    """Return a disk on which one release was committed as A, and then with other values as B."""
+    slots = opened(disk)
+    for attempt, said in ((A, "5"), (B, "7")):
+        slots.stage(attempt, "t", 1, filled("1"), document(filled("1"), said))
+        slots.commit(attempt)
+    return disk
+
+
+def test_a_slot_is_its_release_filled_and_comes_back_so(disk: SimulatedDisk) -> None:
+    data = document(filled("1"), "5")
+    made = opened(disk).stage(A, "t", 1, filled("1"), data)
+    disk.crash()
+    found = opened(disk).staged(A)
+    assert found == made
+    assert (rate(found), made.values, made.release) == ("5", values.digest(data), workload.digest(filled("1")))
+    assert made.given == values.read(data)
+
+
+def test_one_release_has_its_own_values_in_each_slot(valued: SimulatedDisk) -> None:
+    slots = opened(valued)
+    assert (rate(slots.active), rate(slots.previous)) == ("7", "5")
+
+
+def test_what_is_here_is_given_out_as_it_came(valued: SimulatedDisk) -> None:
+    slots, data = opened(valued), document(filled("1"), "5")
+    assert slots.manifest(workload.digest(filled("1"))) == filled("1")
+    assert slots.document(values.digest(data)) == data
+    assert slots.manifest("sha256:" + "0" * 64) is None
+    assert slots.document("sha256:" + "0" * 64) is None
+    assert slots.document("") is None
+    for name in valued.names("slots"):
+        valued.damage(f"slots/{name}", b"rubbish")
+    assert slots.manifest(workload.digest(filled("1"))) is None
+    assert slots.document(values.digest(data)) is None
+
+
+def test_values_of_an_installed_attempt_are_not_changed(valued: SimulatedDisk) -> None:
+    slots = opened(valued)
+    assert rate(slots.stage(B, "t", 1, filled("1"), document(filled("1"), "7"))) == "7"
+    assert code(lambda: slots.stage(B, "t", 1, filled("1"), document(filled("1"), "9"))) == "slot.taken"
+    assert rate(opened(valued).active) == "7"
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", document(filled("1"), "9")])
+def test_damaged_values_are_a_damaged_slot(valued: SimulatedDisk, data: bytes) -> None:
+    valued.damage(f"slots/{B}.values", data)
+    slots = opened(valued, (B, A))
+    assert (names(slots), rate(slots.active)) == ((A, ""), "5")
+    valued.remove(f"slots/{A}.values")
+    assert names(opened(valued, (B, A))) == ("", "")
+
+
+def test_values_go_with_their_slot(valued: SimulatedDisk) -> None:
+    slots = opened(valued)
+    install(slots, C, "3")
+    slots.forget()
+    assert sorted(name for name in valued.names("slots") if name.endswith(".values")) == [f"{B}.values"]
+
+
+def test_values_that_do_not_fill_a_release_are_not_laid_out(disk: SimulatedDisk) -> None:
+    slots, bad = opened(disk), filled("1", rate=Variable(name="RATE", kind="number"))
+    assert code(lambda: slots.stage(A, "t", 1, bad, document(bad, "fast"))) == "values.misfit"
+    assert code(lambda: slots.stage(A, "t", 1, bad)) == "values.missing"
+    assert slots.staged(A) is None
+
+
+def test_a_slot_of_an_agent_that_knew_no_values_is_still_one(disk: SimulatedDisk) -> None:
+    slots = opened(disk)
+    install(slots, A)
+    name = f"slots/{A}.json"
+    stored = canonical.loads(checked.read(disk.read(name)))
+    assert isinstance(stored, dict)
+    del stored["values"]
+    disk.damage(name, checked.write(canonical.dumps(stored)))
+    found = opened(disk).active
+    assert found is not None
+    assert (found.attempt, found.values, found.given) == (A, "", None)
 
 
 # ---- Damage ----

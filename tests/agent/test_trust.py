@@ -144,11 +144,18 @@ def test_a_device_that_observes_takes_nothing(origin: world.Origin) -> None:
     assert code(replace(told(origin), observe=True).judged()) == "device.observes"
 
 
-def test_values_are_refused_until_they_are_known(origin: world.Origin) -> None:
+def test_an_order_names_the_values_that_fill_it_or_none(origin: world.Origin) -> None:
     one = told(origin)
     assert isinstance(one.asked, Deploy)
-    one.asked = msgspec.structs.replace(one.asked, values={"a": "b"})
-    assert code(one.judged()) == "order.unsupported"
+    offer = one.judged()
+    assert isinstance(offer, Offer)
+    assert offer.values == ""
+    one.asked = msgspec.structs.replace(one.asked, values={"digest": "sha256:" + "a" * 64})
+    offer = one.judged()
+    assert isinstance(offer, Offer)
+    assert offer.values == "sha256:" + "a" * 64
+    asked = {"kind": "deploy", "attempt": ATTEMPT, "target": "x", "values": {"variables": "x"}}
+    assert code(trust.item(msgspec.Raw(msgspec.json.encode(asked)))) == "order.form"
 
 
 def test_what_nobody_signed_is_not_taken(origin: world.Origin) -> None:

@@ -2,6 +2,7 @@
 """What a device and its plane say to each other: lost answers, orders not to be believed, refusals."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -95,7 +96,7 @@ async def test_orders_of_a_restored_plane_are_taken_for_its_epoch_is_higher(devi
 )
 @told
 async def test_orders_that_are_none_for_this_device_are_noted_once_and_nothing_is_done(
-    device: Device, to: str, changes: dict[str, object], code: str
+    device: Device, to: str, changes: dict[str, Any], code: str
 ) -> None:
     member = device.plane.kept.members[device.id]
     member.orders = device.plane.deploy(to or device.id, OTHER, "x", **changes)

@@ -171,7 +171,8 @@ async def test_a_disk_without_room_refuses_the_release_with_the_numbers(device: 
     await device.settle()
     last = device.receipts[-1]
     assert (last.outcome, last.code, device.runs) == (State.REFUSED, "disk.full", good.digest)
-    assert "53688 MB more" in last.reason
+    assert "MiB on this device's disk" in last.reason
+    assert "stay reserved" in last.reason
 
 
 @told

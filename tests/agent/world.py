@@ -8,14 +8,15 @@ of them is the last before the power goes.
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from checkvalve.agent import health, plan, recover
+from checkvalve.agent import exclusive, health, plan, recover, waiting
 from checkvalve.agent.health import Watch
 from checkvalve.agent.situation import all_blobs
 from checkvalve.agent.steps import (
+    Ask,
     Commit,
     Container,
     CopyVolume,
@@ -26,6 +27,8 @@ from checkvalve.agent.steps import (
     Failure,
     Fetch,
     Forget,
+    Ground,
+    Lay,
     Load,
     Look,
     MakeNetwork,
@@ -43,7 +46,9 @@ from checkvalve.agent.steps import (
     Start,
     Step,
     Stop,
+    Unlay,
 )
+from checkvalve.agent.waiting import Local, Permitted, Said
 from checkvalve.protocol import workload
 from checkvalve.protocol.exchange import ENDED, Event, State
 from checkvalve.protocol.workload import Attachment, Gate, Image, Layer, Manifest, Mount, Network, Service, Volume
@@ -160,7 +165,12 @@ class Engine:
     put_down: set[str] = field(default_factory=set)  # stopped, not ended by themselves
     images: set[str] = field(default_factory=set)
     networks: set[str] = field(default_factory=set)
+    grounds: dict[str, Ground] = field(default_factory=dict)
+    births: dict[str, int] = field(default_factory=dict)  # of networks: another one may have the same name
+    on: dict[str, dict[str, int]] = field(default_factory=dict)  # container -> its networks, as they were born
     volumes: set[str] = field(default_factory=set)
+    laid: set[str] = field(default_factory=set)  # attempts: in memory, so that a restart of the machine takes it
+    bound: set[str] = field(default_factory=set)  # containers that are given files or secrets
     in_use: set[str] = field(default_factory=set)  # images that somebody else's containers use
     names: dict[str, str] = field(default_factory=dict)  # config -> name of the image
 
@@ -171,10 +181,15 @@ class Engine:
         for name in list(self.containers):
             self._age(name)
         return Observed(
-            tuple(self.containers[name] for name in sorted(self.containers)),
+            tuple(
+                replace(self.containers[name], networks=self._networks(name) if name in self.on else None)
+                for name in sorted(self.containers)
+            ),
             frozenset(self.images),
             frozenset(self.networks),
             frozenset(self.volumes),
+            laid=frozenset(self.laid),
+            grounds=frozenset(each for each in self.grounds.values() if each.network in self.networks),
         )
 
     def do(self, step: Step) -> Failure | None:  # noqa: C901, PLR0912  # one case a step
@@ -185,14 +200,18 @@ class Engine:
                 if not self.behaviour(what.config).loads:
                     return Failure("engine.load", f"{what.name} will not load.")
                 self.images.add(what.config)
-            case MakeNetwork(name):
-                self.networks.add(name)
+            case MakeNetwork(name, _, what):
+                return self._make_network(name, what)
             case MakeVolume(name):
                 self.volumes.add(name)
             case CopyVolume(source, target, carrier):
                 assert source in self.volumes
                 assert carrier in self.images
                 self.volumes.add(target)
+            case Lay(where):
+                self.laid.add(where.attempt)
+            case Unlay(attempt_):
+                self.laid.discard(attempt_)
             case Create(where, name):
                 return self._create(where, name)
             case Policy(name, policy):
@@ -204,8 +223,9 @@ class Engine:
                 return self._start(name)
             case Remove(name):
                 self.containers.pop(name, None)
+                self.on.pop(name, None)
             case DropNetwork(name):
-                self.networks.discard(name)
+                return self._drop_network(name)
             case DropImage(config):
                 self.images -= {config} - self.in_use
         return None
@@ -213,9 +233,15 @@ class Engine:
     def restart(self) -> None:
         """Restart the engine, as a power cycle does: what may run again does, stopped `always` containers too."""
         self.observed()
+        self.laid.clear()
         for name, each in self.containers.items():
             ran = each.state in {"running", "restarting"}
-            if each.started and each.policy in ALWAYS and (each.policy == "always" or name not in self.put_down):
+            if (
+                name not in self.bound
+                and each.started
+                and each.policy in ALWAYS
+                and (each.policy == "always" or name not in self.put_down)
+            ):
                 self.containers[name] = replace(each, state="running", health=self.behaviour(each.image).health)
                 self.started_at[name] = self.now
             elif ran or each.state == "paused":
@@ -238,6 +264,30 @@ class Engine:
         )
         self.put_down.discard(name)
 
+    def _make_network(self, name: str, what: Network) -> Failure | None:
+        """Have a network, unless what it takes is taken."""
+        wanted = exclusive.ground(name, what)
+        if name not in self.networks:
+            for each in self.grounds.values():
+                shared = any(exclusive.overlap(one, other) for one in wanted.subnets for other in each.subnets)
+                if each.network in self.networks and (shared or (wanted.parent and wanted.parent == each.parent)):
+                    return Failure("engine.refused", f"{name} overlaps with {each.network}.")
+            self.births[name] = self.births.get(name, 0) + 1
+        self.networks.add(name)
+        self.grounds[name] = wanted
+        return None
+
+    def _drop_network(self, name: str) -> Failure | None:
+        if any(name in on and self.containers[each].state in {"running", "paused"} for each, on in self.on.items()):
+            return Failure("engine.refused", f"{name} has active endpoints.")
+        self.networks.discard(name)
+        return None
+
+    def _networks(self, container: str) -> frozenset[str]:
+        """Return the networks that a container is on and that are still the same."""
+        on = self.on[container].items()
+        return frozenset(name for name, birth in on if name in self.networks and self.births.get(name) == birth)
+
     def _create(self, where: Slot, name: str) -> Failure | None:
         wanted = where.manifest.services[name]
         missing = {where.network(each.network) for each in wanted.networks} - self.networks
@@ -247,6 +297,10 @@ class Engine:
             return Failure("engine.refused", f"{name} cannot be created.")
         container = where.container(name)
         if container not in self.containers:
+            on = (where.network(each.network) for each in wanted.networks)
+            self.on[container] = {each: self.births.setdefault(each, 1) for each in on}
+            if wanted.files or wanted.secrets:
+                self.bound.add(container)
             self.containers[container] = Container(
                 container, container, name, where.attempt, where.release, wanted.image, "created"
             )
@@ -265,6 +319,10 @@ class Engine:
         how = self.behaviour(each.image)
         if not how.starts:
             return Failure("engine.refused", f"{name} cannot be started.")
+        if name in self.bound and each.attempt not in self.laid:
+            return Failure("engine.refused", f"What {name} is given does not lie there.")
+        if name in self.on and self._networks(name) != self.on[name].keys():
+            return Failure("engine.refused", f"A network of {name} is gone.")
         if each.state in {"created", "exited"}:
             self.containers[name] = replace(each, state="running", started=True, restarts=0, health=how.health)
             self.started_at[name] = self.now
@@ -291,6 +349,9 @@ class Device:  # long: it is the whole of what carries out moves, in the order t
     failure: Failure | None = None
     failed: Move | None = None
     tries: int = 0
+    local: Local = field(default_factory=Local)  # what people have laid down here
+    says: Callable[[], Said] = lambda: Said(yes=True)  # the permit's answer
+    permitted: Permitted | None = None
     moves: list[Move] = field(default_factory=list)
     cut_after: int | None = None
     operations: int = 0
@@ -307,8 +368,11 @@ class Device:  # long: it is the whole of what carries out moves, in the order t
         for each in where.manifest.images.values():
             self.engine.names[each.config] = each.name
             self.engine.images.add(each.config)
-        self.engine.networks |= {where.network(name) for name in where.manifest.networks}
+        for key, network in where.manifest.networks.items():
+            assert self.engine.do(MakeNetwork(where.network(key), network.internal, network)) is None
         self.engine.volumes |= set(where.volumes.values())
+        if where.places:
+            self.engine.laid.add(where.attempt)
         for name, what in where.manifest.services.items():
             self.engine.do(Create(where, name))
             self.engine.do(Start(where.container(name)))
@@ -333,7 +397,7 @@ class Device:  # long: it is the whole of what carries out moves, in the order t
 
     def restart(self) -> None:
         """Start the agent: what was only in its memory is gone."""
-        self.failure, self.failed, self.tries = None, None, 0
+        self.failure, self.failed, self.tries, self.permitted = None, None, 0, None
         self._write("boot", attempt=self.position.attempt, state=self.position.state)
         note = recover.recover(self.position, self.active)
         if note is not None:
@@ -388,6 +452,8 @@ class Device:  # long: it is the whole of what carries out moves, in the order t
             now=self.engine.now,
             failed=self.failed,
             tries=self.tries,
+            local=self.local,
+            permit=self.permitted,
         )
 
     def _carry_out(self, move: Move, observed: Observed) -> None:
@@ -401,6 +467,13 @@ class Device:  # long: it is the whole of what carries out moves, in the order t
                 self.engine.now += seconds
             case Note():
                 self._note(move)
+            case Ask(permit):
+                asked = self.engine.now
+                self.permitted = waiting.heard(permit, self.says(), asked, self.engine.now, self.permitted)
+                then = plan.move(self.situation(observed, self.slots.get(self.position.attempt)))
+                self.moves.append(then)
+                if not isinstance(then, Ask):
+                    self._carry_out(then, observed)
             case Ran(names):
                 for name in names:
                     self._write("note", facts={"ran": name})
@@ -456,6 +529,8 @@ class Device:  # long: it is the whole of what carries out moves, in the order t
         return self.engine.do(step)
 
     def _note(self, note: Note) -> None:
+        if note.state is State.SWITCHING:
+            self.permitted = None
         target = note.target or self.position.target
         release = "" if note.attempt else self.position.release
         self._write(

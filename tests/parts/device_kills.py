@@ -12,9 +12,11 @@ from itertools import count
 
 import pytest
 
+from checkvalve.agent import holds, policy, window
 from checkvalve.agent.disk.simulated import PowerCut
-from checkvalve.protocol.exchange import State
-from tests.agent import small
+from checkvalve.agent.permits.simulated import NO, Simulated
+from checkvalve.protocol.exchange import State, Tag
+from tests.agent import filled, small
 from tests.agent.device import Cut, Device
 from tests.agent.engine.images import Made
 
@@ -26,6 +28,9 @@ NEW: dict[str, Made] = {
     "job": small.job(2),
     "first": small.pair(2),
     "bad first": small.exits(2, after=2),
+    "values": filled.release(1),
+    "bad values": filled.release(1),
+    "permit": small.quick(2),
 }
 OLD: dict[str, Made | None] = {
     "good": small.pair(1),
@@ -35,8 +40,14 @@ OLD: dict[str, Made | None] = {
     "job": small.pair(1),
     "first": None,
     "bad first": None,
+    "values": filled.release(1),
+    "bad values": filled.release(1),
+    "permit": small.quick(1),
 }
-BAD = frozenset({"bad", "spoils", "bad first"})
+POLICY = b'{"permit": {"kind": "file", "path": "/run/line/permit"}, "window": "opened"}'
+TAG = Tag(id="01jd0000000000000000000001", name="Anna", reason="pump seal", at=1, by="device")
+BAD = frozenset({"bad", "spoils", "bad first", "bad values"})
+DOES = {"values": "log=new", "bad values": "exit=1;after=1s"}  # what the new values say; the old ones say nothing
 BACK: dict[str, Callable[[Device], None]] = {"power": Device.crash, "kill": Device.kill}
 MOST = 400  # more places to be cut short than any attempt here has
 
@@ -101,15 +112,23 @@ async def started(name: str, seed: int) -> Device:
     device = Device(seed=seed)
     old = OLD[name]
     if old is not None:
-        await device.deploy(old, 1)
+        attempt = filled.order(device, old, 1) if old.read.open else device.order(old, 1)
+        await device.drive(lambda: device.ended(attempt))
     await device.settle()
+    if name == "permit":  # a tag that is lifted, a window that is opened, and a permit that says no for a while
+        device.disk.replace(policy.FILE, POLICY)
+        holds.hang(device.disk, TAG)
+        device.permits = device.parts.permits = Simulated([NO, NO, NO])
     return device
 
 
 async def cut(device: Device, name: str, *backs: Callable[[Device], None]) -> bool:
     """Have a release ordered and be cut short; then the device finds its way by itself. Tell whether it was cut."""
-    attempt = device.order(NEW[name], 2)
-    ended = functools.partial(device.ended, attempt)
+    if name in DOES:
+        attempt = filled.order(device, NEW[name], 2, version=2, DOES=DOES[name], recipe="new")
+    else:
+        attempt = device.order(NEW[name], 2)
+    ended = functools.partial(_ended, device, attempt)
     was_cut = False
     for back in backs:
         try:
@@ -125,6 +144,18 @@ async def cut(device: Device, name: str, *backs: Callable[[Device], None]) -> bo
     await device.settle()
     _judge(device, attempt, name)
     return was_cut
+
+
+def _ended(device: Device, attempt: str) -> bool:
+    """Tell whether the attempt has ended; while it waits, let people take one thing out of its way."""
+    match device.position.state:
+        case State.HELD if holds.here(device.disk):
+            holds.lift(device.disk, TAG.id)
+        case State.WAITING_WINDOW if window.opened(device.disk, device.clock) is None:
+            window.open_(device.disk, device.clock, 45)
+        case _:
+            return device.ended(attempt)
+    return False
 
 
 def _one_at_most(device: Device) -> None:
@@ -154,6 +185,12 @@ def _judge(device: Device, attempt: str, name: str) -> None:
     active = device.parts.slots.active
     if active is not None and "recipes" in active.volumes:
         assert device.engine.files(active.volumes["recipes"]) == {"number": active.manifest.version}
+    if active is not None and active.given is not None:
+        new = device.position.state is State.COMMITTED
+        assert active.given.variables == ({"DOES": DOES[name]} if new else {})
+        (laid,) = filled.found(device).items()
+        assert laid[0] == active.attempt
+        assert laid[1].secrets == {"pump/pin": f"{2 if new else 1:026}"}
     journal = device.parts.journal
     numbers = [key[2] for key in sorted(device.plane.kept.events) if key[1] == journal.id]
     assert numbers == list(range(1, journal.seq + 1))

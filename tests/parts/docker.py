@@ -104,7 +104,7 @@ class Engine:
             finally:
                 assert libc.setns(before.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
 
-    def restart(self, *, power: bool = False) -> None:
+    def restart(self, *, power: bool = False, how: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon and start it again on the same data; `power`: everything ends at once, containers too."""
         (self.directory / "again").touch()
         init = [process for process in processes(self.namespace) if _command(process).startswith("sh\0")]
@@ -112,7 +112,7 @@ class Engine:
         for process in _within("pid", str(apart)) - set(init):
             if power or _command(process).startswith(_program("dockerd")):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(process), signal.SIGKILL if power else signal.SIGTERM)
+                    os.kill(int(process), signal.SIGKILL if power else how)
         if not _wait(lambda: not (self.directory / "again").exists() and self.answers(), _SOON):
             pytest.fail("the Docker engine did not start again:\n" + (self.directory / "log").read_text()[-4000:])
 

@@ -64,7 +64,7 @@ done
 class Podman(Engine):
     """A running Podman."""
 
-    def restart(self, *, power: bool = False) -> None:
+    def restart(self, *, power: bool = False, how: signal.Signals = signal.SIGTERM) -> None:
         """End what answers and start it again; `power`: everything ends at once, and /run is empty."""
         if power:
             (self.directory / "power").touch()
@@ -72,7 +72,7 @@ class Podman(Engine):
         for process in self._inside():
             if power or "podman\0system\0service" in docker._command(process):
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(process), signal.SIGKILL if power else signal.SIGTERM)
+                    os.kill(int(process), signal.SIGKILL if power else how)
         if not docker._wait(lambda: not (self.directory / "again").exists() and self.answers(), _SOON):
             pytest.fail("Podman did not start again:\n" + (self.directory / "log").read_text()[-4000:])
 

@@ -16,6 +16,7 @@ from checkvalve.agent import steps
 from checkvalve.protocol.exchange import State
 from tests.agent import test_real
 from tests.agent.engine import images, test_contract, test_docker
+from tests.agent.engine import test_podman as of_hosts
 from tests.agent.engine.benches import RealBench, made, made_of, new_device, seen, slot
 from tests.agent.living import Living
 from tests.parts import podman
@@ -64,6 +65,13 @@ def bench(engine: Podman) -> RealBench:
 
 @pytest.mark.parametrize("alike", ALIKE, ids=lambda each: str(getattr(each, "func", each).__name__)[5:])
 def test_podman_is_to_the_agent_what_docker_is(bench: RealBench, alike: Callable[[RealBench], None]) -> None:
+    alike(bench)
+
+
+@pytest.mark.parametrize("alike", of_hosts.ALIKE, ids=lambda each: str(each.__name__))
+def test_what_a_service_has_of_its_host_it_has_on_podman_too(
+    bench: RealBench, alike: Callable[[RealBench], None]
+) -> None:
     alike(bench)
 
 

@@ -42,6 +42,7 @@ class Believed:
         self.trusted = _opened(disk, pinned)
         self._stored = _time(disk)
         self.floor = Floor(max(Floor().milliseconds, self._stored or 0), monotonic)
+        self._heard: tuple[int, float] | None = None
 
     async def refresh(self, link: Link, now: datetime) -> None:
         """Bring the files up to what the plane has; `now` is the floor of time.
@@ -68,12 +69,23 @@ class Believed:
         Raises `InvalidError` (`time.form`, `time.signature`).
         """
         milliseconds = time.read(text, key)
+        self._heard = milliseconds, monotonic
         self.floor = self.floor.heard(milliseconds, monotonic)
         floor = self.floor.milliseconds
         if self._stored is None or floor - self._stored >= STORED_EVERY:
             self._disk.replace(_TIME, _sealed(floor))
             self._stored = floor
         return milliseconds
+
+    def offset(self, wall: datetime, monotonic: float) -> int | None:
+        """Return how many ms a wall clock is ahead of the plane's, None if that was not heard since the agent's start.
+
+        The plane's time goes on by the clock that never jumps: a wall clock that is set between two visits shows.
+        """
+        if self._heard is None:
+            return None
+        said, then = self._heard
+        return round(wall.timestamp() * 1000) - said - round((monotonic - then) * 1000)
 
     async def _fetched(self, link: Link, role: str, version: int) -> bytes:
         data = await link.metadata(role, version)

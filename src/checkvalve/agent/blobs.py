@@ -9,8 +9,9 @@ disks lose bits: what has lost some is removed, and so is missing, and fetched a
 """
 
 import asyncio
+import contextlib
 import re
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping
 from typing import BinaryIO
 
 from checkvalve.agent.ports import Disk, Link
@@ -20,6 +21,9 @@ from checkvalve.errors import InvalidError, NotFoundError, UnavailableError
 FOLDER = "blobs/sha256"
 PARTIAL = "blobs/part"
 PIECE = 64 << 10  # bytes
+Toll = Callable[[int], Awaitable[bool]]
+"""Takes note of so many bytes more, and may take its time; False: that is enough for now."""
+
 BREATH = 16 * PIECE  # bytes between two turns of the event loop
 _HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -54,21 +58,27 @@ class Blobs:
             )
         return missing
 
-    async def fetch(self, digest: str, size: int, link: Link) -> None:
-        """Have a blob here, whole (rules 1 to 3).
+    def parts(self) -> dict[str, int]:
+        """Return how many bytes are here of each blob that is not whole."""
+        names = [name for name in self._disk.names(PARTIAL) if _HEX.fullmatch(name)]
+        return {f"sha256:{name}": self._disk.size(f"{PARTIAL}/{name}") for name in names}
+
+    async def fetch(self, digest: str, size: int, link: Link, toll: Toll | None = None) -> bool:
+        """Have a blob here, whole (rules 1 to 3); False if `toll` said that it is enough for now.
 
         Raises `InvalidError` (`blob.digest`: the plane sends something else), `UnavailableError` (`blob.short`,
         `disk.full`, `disk.failed`) and what the link raises; what came so far stays for the next try.
         """
         if self._disk.exists(_final(digest)):
-            return
+            return True
         for _ in range(2):
             begun = self._disk.size(_part(digest)) > 0
-            await self._bring(digest, size, link)
+            if not await self._bring(digest, size, link, toll):
+                return False
             if await self._becomes(_part(digest), digest):
                 self._disk.settle(_part(digest), _final(digest))
                 self._verified.add(digest)
-                return
+                return True
             self._disk.remove(_part(digest))
             if not begun:
                 break  # all of it came in one go, from the plane: another go brings the same
@@ -103,8 +113,8 @@ class Blobs:
                     self._disk.remove(f"{folder}/{name}")
         self._verified &= set(keep)
 
-    async def _bring(self, digest: str, size: int, link: Link) -> None:
-        """Have `size` bytes in the part's file, whatever they are."""
+    async def _bring(self, digest: str, size: int, link: Link, toll: Toll | None) -> bool:
+        """Have `size` bytes in the part's file, whatever they are; False if it is enough for now."""
         name = _part(digest)
         at = self._disk.size(name)
         if at > size:
@@ -119,17 +129,24 @@ class Blobs:
                     taken = piece[: size - at]  # rule 3
                     self._disk.extend(name, at, taken)
                     at += len(taken)
+                    on = toll is None or await toll(len(taken))
                     if at == size:
                         break
+                    if not on:
+                        return False
             finally:
                 if isinstance(stream, AsyncGenerator):
                     await stream.aclose()
+                if at < size:  # it may be days until it goes on: what was paid for is not to be lost (rule 2)
+                    with contextlib.suppress(UnavailableError):
+                        self._disk.settle(name, name)
         if at < size:
             raise UnavailableError(
                 "blob.short",
                 f"The plane stopped after {at} of {size} bytes of {digest}.",
                 "It is gone on with by itself.",
             )
+        return True
 
     def _is(self, name: str, digest: str) -> bool:
         """Tell whether the file can be read and has this digest."""

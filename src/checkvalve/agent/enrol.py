@@ -155,8 +155,11 @@ async def join(
         disk.replace(identity.OWNER, made.device.encode())
     identity.save(disk, made)  # rule 5
     for other in disk.names(identity.KEYS):
-        if f"{identity.KEYS}/{other}" != made.key_name:
-            disk.remove(f"{identity.KEYS}/{other}")
+        name = f"{identity.KEYS}/{other}"
+        if before is not None and name == before.key_name != made.key_name:
+            disk.settle(name, f"{identity.FORMER}/{other}")  # it may open secrets of what runs
+        elif name != made.key_name:
+            disk.remove(name)
     return made
 
 
@@ -191,7 +194,7 @@ async def _authority(invited: Invitation, patience: Patience | None) -> str:
     try:
         plane = msgspec.json.decode(said, type=DevicePlane)
         found = keys.fingerprint(certificates.public_key(certificates.from_pem(plane.ca.encode())))
-    except (msgspec.DecodeError, UnicodeDecodeError, InvalidError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, InvalidError) as error:
         raise InvalidError(
             "link.answer",
             f"What answers at {' or '.join(invited.addresses)} is no plane.",
@@ -223,7 +226,7 @@ def _key(disk: Disk, used: str) -> keys.PrivateKey:
 def _joined(data: bytes) -> Joined:
     try:
         return msgspec.json.decode(data, type=Joined)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refused("it cannot be read") from error
 
 

@@ -9,6 +9,7 @@
 4. An order that was refused although it was authentic has a receipt too. It rests on a note in the journal, for the
    device may be in the middle of another attempt.
 5. Evidence that cannot be had - the engine is silent, the disk is full - never holds up the return itself.
+6. No secret is in it: last words are masked before they are kept.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ import msgspec
 from msgspec import Struct
 
 from checkvalve import canonical
-from checkvalve.agent import health, receipts
+from checkvalve.agent import crashes, health, hiding, receipts
+from checkvalve.agent.crashes import Crashes
 from checkvalve.agent.health import Watch
 from checkvalve.agent.parts import Parts
 from checkvalve.agent.receipts import Teller
@@ -28,7 +30,7 @@ from checkvalve.agent.steps import Failure, Observed, Slot, Wrong
 from checkvalve.crypto import digests, envelope
 from checkvalve.errors import CheckvalveError, UnavailableError
 from checkvalve.protocol import receipt as form
-from checkvalve.protocol.exchange import Deploy, Event, State
+from checkvalve.protocol.exchange import SWITCHED, Deploy, Event, State
 from checkvalve.protocol.receipt import LOG_BYTES, LOG_LINES, Seen
 
 PATIENCE = 10.0  # seconds for the last words of what failed
@@ -54,12 +56,14 @@ async def keep(
     slot = parts.slots.staged(attempt) if attempt else None
     if state not in {State.COMMITTED, State.ROLLING_BACK} or slot is None or observed is None:
         return
+    if parts.journal.position.state not in SWITCHED:  # what runs was found to be what was asked for: nothing to see
+        return
     if state is State.COMMITTED and parts.spool.evidence(attempt) is not None:
         return
     why = {each.service: each.sentence for each in services}
     seen = tuple(_with(each, why) for each in health.seen(slot, observed, watch))
     logs = await _last_words(parts, slot, observed, [each.service for each in seen if each.wrong])
-    kept = _Kept(seen, logs, parts.shared.offset, _engine(parts))
+    kept = _Kept(seen, logs, parts.offset, _engine(parts))
     try:
         parts.spool.keep_evidence(attempt, msgspec.json.encode(kept))
     except UnavailableError as error:  # rule 5
@@ -82,17 +86,35 @@ def receipt(parts: Parts) -> None:
     parts.shared.receipted = due
 
 
+def crashed(parts: Parts, seen: Crashes) -> Crashes:
+    """Note what has become of services after their commit, as far as it is due; what cannot be written waits."""
+    now = parts.clock.monotonic()
+    for each in crashes.due(seen, now):
+        try:
+            parts.journal.write(
+                "note", state=parts.journal.position.state, code=each.code, reason=each.sentence, facts=each.facts
+            )
+        except UnavailableError as error:
+            _log.warning("%s  It could not be noted: %s", each.sentence, error.sentence)
+            break
+        _log.warning("%s  [%s]", each.sentence, each.code)
+        seen = crashes.told(seen, each.service, now)
+        parts.shared.news.set()
+    return seen
+
+
 def refuse(parts: Parts, asked: Deploy, why: Failure) -> None:
     """Refuse a deployment that was ordered, and say so in a receipt (rule 4). Twice it is the same."""
     noted = next((each for each in parts.journal.of(asked.attempt) if each.facts.get("refused")), None)
     if noted is None:
+        values = {"values": asked.filled} if asked.filled else {}
         noted = parts.journal.write(
             "note",
             attempt=asked.attempt,
             state=State.REFUSED,
             code=why.code,
             reason=why.sentence,
-            facts={"target": asked.target, "refused": 1},
+            facts={"target": asked.target, "refused": 1, **values},
         )
     _told(parts, [noted], None)
 
@@ -136,7 +158,7 @@ def _evidence(parts: Parts, attempt: str) -> _Kept:
     if data is not None:
         with contextlib.suppress(msgspec.DecodeError):
             return msgspec.json.decode(data, type=_Kept)
-    return _Kept((), {}, parts.shared.offset, _engine(parts))
+    return _Kept((), {}, parts.offset, _engine(parts))
 
 
 def _engine(parts: Parts) -> str:
@@ -152,7 +174,8 @@ async def _last_words(parts: Parts, slot: Slot, observed: Observed, services: Se
             for service in services:
                 if service in there:
                     with contextlib.suppress(CheckvalveError):
-                        said[service] = await parts.engine.logs(there[service].name, LOG_LINES, LOG_BYTES)
+                        text = await parts.engine.logs(there[service].name, LOG_LINES, LOG_BYTES)
+                        said[service] = hiding.hide(parts, text, cut=True)  # rule 6
     return said
 
 

@@ -3,14 +3,19 @@
 
 Rules: 1. a failure refuses the attempt, and nothing has changed; 2. a newer order takes its place; 3. what runs goes
 on being kept up meanwhile, for a fetch may take days: that this fails is no reason to refuse what may be the cure;
-4. what runs already, and runs well, is not touched; 5. all blobs are fetched, those of images the engine has too, so
-that the release can be rebuilt when the engine's own store is damaged; 6. images are loaded before anything that runs
-is stopped.
+4. what runs already, with values of the same meaning, and runs well, is not touched; 5. all blobs are fetched, those of
+images the engine has too, so that the release can be rebuilt when the engine's own store is damaged; 6. images are
+loaded before anything that runs is stopped; 7. tags, window and permit are asked last, in that order (`waiting`), and
+while it waits for them all that was staged is kept whole; 8. that it waits is written when it begins, and again when it
+is for something else: not each time that somebody says no again; 9. what
+the policy allows of line and disk (`budget`) is asked before each part of a fetch. What mends what runs is not asked.
 """
 
-from checkvalve.agent import upkeep
+from collections.abc import Mapping
+
+from checkvalve.agent import budget, given, space, upkeep, waiting
 from checkvalve.agent.situation import Situation, all_blobs, note
-from checkvalve.agent.steps import Do, Fetch, Load, Move, Note, Obtain, Slot
+from checkvalve.agent.steps import Ask, Do, Failure, Fetch, Load, Look, Move, Note, Obtain, Position, Rest, Slot
 from checkvalve.protocol.exchange import State
 
 
@@ -20,7 +25,8 @@ def move(situation: Situation) -> Move:
         return Note(State.REFUSED, "deploy.superseded", "A newer order took its place. Nothing was changed.")
     if situation.failure is not None and _own(situation.failed, situation.staged):  # rule 1
         return note(State.REFUSED, situation.failure)
-    if situation.failure is None and (mend := upkeep.repair(situation)) is not None:  # rule 3
+    mends = situation.failure is None and not waiting.confirming(situation.permit, situation.now)
+    if mends and (mend := upkeep.repair(situation)) is not None:  # rule 3
         return mend
     match situation.position.state:
         case State.OFFERED:
@@ -46,8 +52,9 @@ def _own(failed: Move | None, staged: Slot | None) -> bool:
 
 def _offered(situation: Situation) -> Note:
     active, position = situation.active, situation.position
-    if active is not None and active.release == position.release and upkeep.right(situation):  # rule 4
-        return Note(State.COMMITTED, "deploy.unchanged", "This release runs already. Nothing was changed.")
+    same = active is not None and (active.release, active.values) == (position.release, position.values)
+    if same and upkeep.right(situation):  # rule 4
+        return _unchanged()
     return Note(State.FETCHING)
 
 
@@ -55,10 +62,40 @@ def _fetched(situation: Situation) -> Move:
     slot = situation.staged
     if slot is None:
         return Obtain()
+    active = situation.active
+    if active is not None and active.values != slot.values and given.same(active, slot) and upkeep.right(situation):
+        return _unchanged()  # rule 4: another document, which says the same
+    return _lacking(slot, situation) or Note(State.STAGED)
+
+
+def _lacking(slot: Slot, situation: Situation) -> Move | None:
+    """Return what brings the next part of what the slot needs here, None when it is whole."""
     missing = {digest: size for digest, size in all_blobs(slot.manifest).items() if digest not in situation.held}
     if missing:  # rule 5
-        return Fetch(missing)
-    return _loaded(slot, situation) or Note(State.STAGED)
+        return _fetch(slot, missing, situation)
+    return _loaded(slot, situation)
+
+
+def _fetch(slot: Slot, missing: Mapping[str, int], situation: Situation) -> Move:
+    """Return the fetch of what is missing, as far as the policy and the disk allow it (rule 9)."""
+    policy, means = situation.local.policy, situation.means
+    if isinstance(policy, Failure):
+        return Rest(budget.AGAIN, policy)
+    if means is None:
+        return Fetch(missing, limited=True)
+    known = (situation.active, situation.previous)
+    needed = space.needed(slot, situation.held, means.parts, situation.observed.images, known)
+    match budget.judge(policy.budget, means, needed):
+        case budget.Refuse(code, sentence):
+            return Note(State.REFUSED, code, sentence)
+        case budget.Wait(code, sentence, seconds):
+            return Rest(seconds, Failure(code, sentence))
+        case _:
+            return Fetch(missing, limited=True)
+
+
+def _unchanged() -> Note:
+    return Note(State.COMMITTED, "deploy.unchanged", "This release runs already. Nothing was changed.")
 
 
 def _loaded(slot: Slot, situation: Situation) -> Move | None:
@@ -69,6 +106,33 @@ def _loaded(slot: Slot, situation: Situation) -> Move | None:
     return None
 
 
-def _staged(situation: Situation) -> Note:
-    """Return whether the switch may begin now. Holds, windows, permits, approvals: here is where they are asked for."""
-    return Note(State.FETCHING if situation.staged is None else State.SWITCHING)
+def _staged(situation: Situation) -> Move:
+    """Return whether the switch may begin now (rules 7 and 8)."""
+    slot, position = situation.staged, situation.position
+    if slot is None:
+        return Note(State.FETCHING)
+    if (lacking := _lacking(slot, situation)) is not None:
+        return lacking
+    since = situation.watching.since
+    match waiting.judge(situation.local, situation.permit, slot, position.state, since, situation.now):
+        case waiting.Go():
+            return Note(State.SWITCHING)
+        case waiting.Due(permit):
+            return Ask(permit)
+        case waiting.Pause(seconds):
+            return Rest(seconds)
+        case waiting.Wait() as wait:
+            return _waiting(situation, wait) if _written(position, wait) else note(wait.state, wait.why)
+
+
+def _waiting(situation: Situation, wait: waiting.Wait) -> Look | Rest:
+    """Return when to look again: what runs may want it sooner (rule 3)."""
+    kept = upkeep.rest(situation)
+    return kept if isinstance(kept, Look) else Rest(min(wait.seconds, kept.seconds), wait.why)
+
+
+def _written(position: Position, wait: waiting.Wait) -> bool:
+    """Tell whether the journal says already what it waits for: by state, kind of reason, and the tags that hang."""
+    kinds = [code.partition(".")[0] for code in (position.code, wait.why.code)]
+    same = position.state is wait.state and kinds[0] == kinds[1]
+    return same and (wait.state is not State.HELD or position.reason == wait.why.sentence)

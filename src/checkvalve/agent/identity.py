@@ -8,10 +8,12 @@
    from the start.
 4. What a renewal brings is for our key and our id, and from the authority that joining pinned, or it is not taken.
 5. A device observes if there is a file `observe` beside all this. Only who can write on the device can change that.
-6. What it makes in its engine is marked with the id it first had (`owner`). A device that joins anew has another id,
+6. A key of before is kept until no slot has secrets that were sealed to it: what runs goes on after joining anew.
+7. What it makes in its engine is marked with the id it first had (`owner`). A device that joins anew has another id,
    and goes on with what runs: nothing is orphaned, and nothing stops.
 """
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +31,7 @@ from checkvalve.protocol.enrol import LinkClass, Renewal, Renewed
 
 FILE = "identity.json"
 KEYS = "keys"
+FORMER = "keys/former"
 OBSERVE = "observe"
 OWNER = "owner"
 OBSERVING = b"This device reports, and refuses every change, for as long as this file is here.\n"
@@ -144,13 +147,29 @@ def key_name(key: keys.PrivateKey) -> str:
     return f"{KEYS}/{keys.fingerprint(key.public_key()).removeprefix('sha256:')[:16]}.pem"
 
 
+def opening(disk: Disk) -> list[keys.PrivateKey]:
+    """Return the keys that secrets of this device may be sealed to: its own first, then those of before (rule 6)."""
+    return [*_keys(disk, KEYS), *former(disk)]
+
+
+def former(disk: Disk) -> list[keys.PrivateKey]:
+    """Return the keys of before (rule 6)."""
+    return _keys(disk, FORMER)
+
+
+def forget_former(disk: Disk) -> None:
+    """Have no keys of before; nothing is sealed to them any more (rule 6)."""
+    for name in disk.names(FORMER):
+        disk.remove(f"{FORMER}/{name}")
+
+
 def observes(disk: Disk) -> bool:
     """Tell whether this device only observes (rule 5)."""
     return disk.exists(OBSERVE)
 
 
 def owner(disk: Disk, known: Known) -> str:
-    """Return the id that this device's containers and slots are marked with (rule 6)."""
+    """Return the id that this device's containers and slots are marked with (rule 7)."""
     try:
         return disk.read(OWNER).decode("ascii", "replace").strip()
     except NotFoundError:
@@ -211,10 +230,18 @@ def wrong(certificate: str, orders: str, ca: str, *, device: str, key: keys.Priv
         return error.sentence
 
 
+def _keys(disk: Disk, folder: str) -> list[keys.PrivateKey]:
+    found = list[keys.PrivateKey]()
+    for name in disk.names(folder):
+        with contextlib.suppress(InvalidError, NotFoundError):
+            found.append(keys.load(disk.read(f"{folder}/{name}")))
+    return found
+
+
 def _renewed(data: bytes) -> Renewed:
     try:
         return msgspec.json.decode(data, type=Renewed)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _refused("it cannot be read") from error
 
 

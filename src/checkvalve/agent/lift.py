@@ -3,23 +3,28 @@
 
 Used for the active slot, day by day and on the way back to it. Rules: 1. each service goes on by itself as far as it
 can, so that what cannot be mended holds up nothing else; 2. a service starts after those it depends on that are on
-their way; one whose way has just failed holds up nobody; 3. day by day, what has exited runs again only if its policy
-says so, later and later; on the way back everything is started, once; 4. a policy is set once the container runs: one
-that does not run and has another policy than declared was put down by a switch, and has to run; 5. a oneshot is not run
-again: a committed slot's have ended as they must. On the way back those that ask for it are (`rerun_on_rollback`);
-6. a container that is broken, runs another image, or has lost a network is made anew, once; with `rebuild` everything
-that has to be started is: the engine's own files may be damaged; 7. an image that the engine has lost is loaded from
-the device's own blobs, and fetched again only if those are lost too.
+their way; one whose way has just failed holds up nobody, nor does one that should be healthy first and is not in time
+(`readiness`), which is told then; 3. day by day, what has exited runs again only if its policy says so, later and
+later; on the way back everything is started, once; 4. a policy is set once the container runs: one that does not run
+and has another policy than declared was put down by a switch, and has to run; 5. a oneshot is not run again: a
+committed slot's have ended as they must. On the way back those that ask for it are (`rerun_on_rollback`); 6. a
+container that is broken, runs another image, or has lost a network is made anew, once; with `rebuild` everything that
+has to be started is: the engine's own files may be damaged; 7. an image that the engine has lost is loaded from the
+device's own blobs, and fetched again only if those are lost too; 8. a network that cannot be while another one is
+(`exclusive`) is made once that has gone: those who ask have stopped by then what does not belong to the slot.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from checkvalve.agent import findings
+from checkvalve.agent import exclusive, findings, health, readiness
+from checkvalve.agent.readiness import Pending
 from checkvalve.agent.situation import GOING, RUNS, Situation, blobs, pause
 from checkvalve.agent.steps import (
     Container,
     Create,
+    DropNetwork,
+    Lay,
     Load,
     MakeNetwork,
     MakeVolume,
@@ -40,12 +45,16 @@ LONG_RUN = 600.0  # seconds after which an exit counts as the first one again
 
 @dataclass(frozen=True)
 class Lift:
-    """`steps` may be taken at once; `wait` is seconds until there may be more; `wrong` is what they will not mend."""
+    """`steps` may be taken at once; `wait` is seconds until there may be more; `wrong` is what they will not mend.
+
+    With `probing` it waits for what only probes can tell.
+    """
 
     steps: tuple[Step, ...] = ()
     fetch: Mapping[str, int] = field(default_factory=dict)  # blobs without which an image cannot be had
     wait: float | None = None
     wrong: tuple[Wrong, ...] = ()
+    probing: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,15 +72,28 @@ class _Way:
 def lift(situation: Situation, slot: Slot, *, returning: bool = False, rebuild: bool = False) -> Lift:
     """Return what brings the slot closer to what its manifest says; an empty one if nothing is lacking."""
     here = findings.own(slot, situation.observed)
-    steps: list[Step] = [*networks(slot, situation.observed), *volumes(slot, situation.observed)]
+    observed = situation.observed
+    steps: list[Step] = [*cleared(slot, observed), *networks(slot, observed)]
+    steps += [*volumes(slot, observed), *laid(slot, observed)]
     fetch: dict[str, int] = {}
     waits: list[float] = []
     wrong: list[Wrong] = []
     busy: set[str] = set()
     vain = situation.vain
+    ill = _ill(situation, slot)
+    young = {name: each for name, each in ill.items() if each.left > 0}
+    probing = False
     for name in findings.order(slot):
         way = _way(_Case(situation, slot, name, here.get(name), returning, rebuild))
-        held_up = way.start is not None and any(each in busy for each in slot.manifest.services[name].after)
+        service = slot.manifest.services[name]
+        held_up = way.start is not None and any(each in busy for each in service.after)
+        if (
+            way.start is not None
+            and not held_up
+            and (first := [young[each] for each in service.healthy_first if each in young])
+        ):
+            held_up = probing = True
+            waits += [min(health.POLL, *(each.left for each in first))]
         steps += way.steps if way.start is None or held_up else (*way.steps, way.start)
         fetch |= way.fetch
         waits += [] if way.wait is None else [way.wait]
@@ -79,15 +101,30 @@ def lift(situation: Situation, slot: Slot, *, returning: bool = False, rebuild: 
         own = [each for each in (*way.steps, way.start) if each is not None and not isinstance(each, Policy)]
         if way.busy or (own and not all(each in vain for each in own)):
             busy.add(name)
+    if not returning:
+        wrong += [_told(each) for each in ill.values() if each.left <= 0]
     once = [each for index, each in enumerate(steps) if each not in steps[:index]]
-    return Lift(tuple(once), fetch, min(waits, default=None), tuple(wrong))
+    return Lift(tuple(once), fetch, min(waits, default=None), tuple(wrong), probing)
 
 
 def networks(slot: Slot, observed: Observed) -> Iterator[Step]:
-    """Yield a step for each network that the slot lacks."""
+    """Yield a step for each network that the slot lacks and can have now."""
+    waiting = exclusive.in_the_way(slot, observed)
     for name, network in slot.manifest.networks.items():
-        if slot.network(name) not in observed.networks:
-            yield MakeNetwork(slot.network(name), network.internal)
+        if slot.network(name) not in observed.networks and slot.network(name) not in waiting:
+            yield MakeNetwork(slot.network(name), network.internal, network)
+
+
+def cleared(slot: Slot, observed: Observed) -> Iterator[Step]:
+    """Yield a step for each network that has to go before the slot's own can be made (rule 8)."""
+    for name in sorted(frozenset[str]().union(*exclusive.in_the_way(slot, observed).values())):
+        yield DropNetwork(name)
+
+
+def laid(slot: Slot, observed: Observed) -> Iterator[Step]:
+    """Yield a step if the slot's files and secrets are not in place: a start of the device empties its memory."""
+    if slot.places and slot.attempt not in observed.laid:
+        yield Lay(slot)
 
 
 def volumes(slot: Slot, observed: Observed, but: Sequence[str] = ()) -> Iterator[Step]:
@@ -130,6 +167,8 @@ def _way(case: _Case) -> _Way:
     if (way := _anew(case, container)) is not None:
         return way
     way = _run_again(case, container) if case.service.kind == "oneshot" else _kept_up(case, container)
+    if way.start is not None and _unlaid(case):
+        return _Way(busy=True)
     policy = policy_of(case.service)
     settled = container.state in RUNS or case.service.kind == "oneshot" or not _has_to_run(case, container)
     if container.policy != policy and settled and not way.steps and way.start is None:  # rule 4
@@ -147,8 +186,10 @@ def _made(case: _Case) -> _Way:
             return _Way(steps=(Load(image),))
         words = f"the image of {case.name} is gone from the engine, and the device's own copy of it is not whole"
         return _Way(fetch=missing, wrong=Wrong(case.name, "image.lost", words))
-    if _lacks_network(case) or any(
-        slot.volumes.get(each.volume) not in observed.volumes for each in case.service.mounts
+    if (
+        _lacks_network(case)
+        or _unlaid(case)
+        or any(slot.volumes.get(each.volume) not in observed.volumes for each in case.service.mounts)
     ):
         return _Way(busy=True)  # it is on its way: `lift` has every network and volume made
     return _Way(steps=(Create(slot, case.name),))
@@ -164,7 +205,7 @@ def _anew(case: _Case, container: Container) -> _Way | None:
             words = f"{case.name} runs the image {container.image[:19]}, not {case.service.image[:19]}"
             return _Way(wrong=Wrong(case.name, findings.IMAGE, words))
         return _Way(steps=(Stop(container.name, case.service.stop_grace_ms) if runs else Remove(container.name),))
-    stale = _lacks_network(case) or (case.rebuild and case.tally.creates == 0)
+    stale = _lacks_network(case) or _off_network(case, container) or (case.rebuild and case.tally.creates == 0)
     return _Way(steps=(Remove(container.name),)) if stale and not runs and _has_to_run(case, container) else None
 
 
@@ -211,9 +252,36 @@ def _run_again(case: _Case, container: Container) -> _Way:
     return _Way(wrong=Wrong(case.name, findings.ONESHOT, words))
 
 
+def _ill(situation: Situation, slot: Slot) -> dict[str, Pending]:
+    """Return who runs, is not healthy, and should be before others start."""
+    here = findings.own(slot, situation.observed)
+    found = {
+        name: readiness.pending(slot, name, here[name], situation.watching, situation.now)
+        for name in sorted(readiness.waited_for(slot) & here.keys())
+        if here[name].state == "running" and slot.manifest.services[name].kind == "service"
+    }
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _told(late: Pending) -> Wrong:
+    return Wrong(late.finding.service, late.finding.code, f"{late.finding.sentence}; they wait no longer")
+
+
 def _lacks_network(case: _Case) -> bool:
-    names = [case.slot.network(each.network) for each in case.service.networks]
-    return any(name not in case.situation.observed.networks for name in names)
+    return not _networks(case) <= case.situation.observed.networks
+
+
+def _off_network(case: _Case, container: Container) -> bool:
+    """Tell whether it was taken off a network: another one may be there under the same name."""
+    return container.networks is not None and not _networks(case) <= container.networks
+
+
+def _networks(case: _Case) -> set[str]:
+    return {case.slot.network(each.network) for each in case.service.networks}
+
+
+def _unlaid(case: _Case) -> bool:
+    return next(laid(case.slot, case.situation.observed), None) is not None
 
 
 def _grace(case: _Case) -> float:

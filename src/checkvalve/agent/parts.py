@@ -7,15 +7,19 @@ the other: what must outlive a restart goes through the journal, the rest throug
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from checkvalve.agent import identity, posture
 from checkvalve.agent.believed import Believed
 from checkvalve.agent.blobs import Blobs
+from checkvalve.agent.crashes import Died
 from checkvalve.agent.identity import Identity
 from checkvalve.agent.journal import Journal
-from checkvalve.agent.ports import About, Clock, Disk, Engine, Link, OpenBlob
+from checkvalve.agent.laying import simulated as laying
+from checkvalve.agent.meter import Meter
+from checkvalve.agent.permits.real import Real
+from checkvalve.agent.ports import About, Clock, Disk, Engine, Laying, Link, OpenBlob, Permits
 from checkvalve.agent.slots import Slots
 from checkvalve.agent.spool import Spool
 from checkvalve.agent.steps import Failure, Observed
@@ -34,7 +38,10 @@ class Shared:
     about: About | None = None  # what the engine calls itself, once it has answered
     trouble: Failure | None = None  # what keeps the active release from being as it must
     receipted: tuple[str, State] | None = None  # the newest attempt and end that has its receipt
-    offset: int | None = None  # this device's clock minus the plane's, in ms, when they last spoke
+    met: float | None = None  # when the plane last answered, by the clock that never jumps
+    due: float | None = None  # when the next exchange is, by the same
+    silent: Failure | None = None  # why the plane did not answer the last time
+    died: Mapping[str, Died] = field(default_factory=dict)  # services of the active release, by name
     work: asyncio.Event = field(default_factory=asyncio.Event)  # there may be something to do
     news: asyncio.Event = field(default_factory=asyncio.Event)  # there is something to tell at once
     moved: asyncio.Event = field(default_factory=asyncio.Event)  # containers changed: to be told soon
@@ -56,8 +63,16 @@ class Parts:
     believed: Believed
     dial: Callable[[Identity], Link]
     agent: str  # version of this program
+    meter: Meter
+    laying: Laying = field(default_factory=laying.Simulated)
     listening: Callable[[], tuple[Listening, ...]] = posture.listening
+    permits: Permits = field(default_factory=Real)
     shared: Shared = field(default_factory=Shared)
+
+    @property
+    def offset(self) -> int | None:
+        """Return this device's clock minus the plane's in ms, now; None if they have not spoken."""
+        return self.believed.offset(self.clock.now(), self.clock.monotonic())
 
 
 def assemble(
@@ -68,6 +83,7 @@ def assemble(
     dial: Callable[[Identity], Link],
     agent: str,
     listening: Callable[[], tuple[Listening, ...]] = posture.listening,
+    laid: Laying | None = None,
 ) -> Parts:
     """Return a device put together from what is on its disk. Damage is mended, and said in the log.
 
@@ -93,6 +109,8 @@ def assemble(
         believed=believed,
         dial=dial,
         agent=agent,
+        meter=Meter(disk, clock),
+        laying=laid or laying.Simulated(),
         listening=listening,
     )
 

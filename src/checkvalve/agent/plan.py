@@ -23,7 +23,12 @@ def move(situation: Situation) -> Move:
     match position.state:
         case State.IDLE | State.COMMITTED | State.REFUSED | State.ROLLED_BACK:
             if position.next_attempt:
-                return Note(State.OFFERED, attempt=position.next_attempt, target=position.next_target)
+                return Note(
+                    State.OFFERED,
+                    attempt=position.next_attempt,
+                    target=position.next_target,
+                    values=position.next_values,
+                )
             if position.owed:  # a cure was refused
                 return Note(State.DEGRADED, position.code, position.reason)
             return upkeep.move(situation)

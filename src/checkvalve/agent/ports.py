@@ -5,14 +5,17 @@ What fails raises `CheckvalveError`: `UnavailableError` where it may work later 
 is out of reach, the disk is full), another kind where trying again as it is cannot help.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
-from checkvalve.agent.steps import Observed, Step
+from checkvalve.agent.budget import Room
+from checkvalve.agent.policy import Permit
+from checkvalve.agent.steps import Observed, Slot, Step
+from checkvalve.agent.waiting import Said
 from checkvalve.protocol.exchange import Answer
-from checkvalve.protocol.workload import Probe
+from checkvalve.protocol.workload import Manifest, Probe
 
 OpenBlob = Callable[[str], BinaryIO]
 """Returns the whole, verified blob of a digest `sha256:…`; raises `NotFoundError` (`blob.missing`)."""
@@ -20,10 +23,14 @@ OpenBlob = Callable[[str], BinaryIO]
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the engine calls itself. `words` is for people: `docker 20.10.24`, `simulated`."""
+    """What the engine calls itself. `words` is for people: `docker 20.10.24`, `simulated`.
+
+    `root` is the folder of the host where it keeps images, "" if it does not say.
+    """
 
     kind: str
     words: str
+    root: str = ""
 
 
 class Engine(Protocol):
@@ -49,8 +56,22 @@ class Engine(Protocol):
         """Return "" if the probe passes within its timeout, else why it does not, in a sentence."""
         ...
 
-    async def logs(self, container: str, lines: int, limit: int) -> str:
-        """Return the last lines, at most `limit` bytes of UTF-8; what is no text is replaced."""
+    async def logs(self, container: str, lines: int, limit: int, since: int = 0) -> str:
+        """Return the last lines, at most `limit` bytes of UTF-8; what is no text is replaced.
+
+        `since` is in seconds before now; 0: from the beginning.
+        """
+        ...
+
+    def follow(self, container: str, lines: int, since: int = 0) -> AsyncIterator[str]:
+        """Yield the last lines and what it says from then on, in pieces of any size, until it ends.
+
+        "" comes now and then if it says nothing. `since` as in `logs`.
+        """
+        ...
+
+    async def inspect(self, container: str) -> Mapping[str, Any]:
+        """Return all that the engine knows of it, in the engine's own form; {} of one that is gone."""
         ...
 
     async def changed(self) -> None:
@@ -92,6 +113,10 @@ class Link(Protocol):
         """Return the manifest of a release; `NotFoundError` (`release.not_found`)."""
         ...
 
+    async def values(self, digest: str) -> bytes:
+        """Return what fills a release on this device; `NotFoundError` (`values.not_found`)."""
+        ...
+
     def blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
         """Yield the blob's bytes from `offset` on; `NotFoundError` (`blob.not_found`)."""
         ...
@@ -106,6 +131,43 @@ class Link(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+class Laying(Protocol):
+    """Where files and secrets of slots lie, for containers to be given them (`places` says under which names).
+
+    `files` and `runtime` are the absolute paths that they lie below: on the disk, and in memory.
+    """
+
+    files: str
+    runtime: str
+
+    def check(self, manifest: Manifest) -> None:
+        """Raise if this device cannot lay out what a release places.
+
+        `ConflictError`: `secrets.no_tmpfs`, `places.owner`, `places.twice`; `UnavailableError` (`disk.failed`).
+        """
+        ...
+
+    def lay(self, slot: Slot) -> None:
+        """Have the slot's files and secrets in place; twice, or after it was cut short, it leaves the same.
+
+        Raises what `check` does, `InvalidError` (`values.secret`, `values.missing`) and `UnavailableError`
+        (`disk.full`, `disk.failed`).
+        """
+        ...
+
+    def unlay(self, attempt: str) -> None:
+        """Have nothing of an attempt; `UnavailableError` (`disk.failed`)."""
+        ...
+
+    def laid(self) -> frozenset[str]:
+        """Return the attempts of which everything is in place."""
+        ...
+
+    def sweep(self, keep: Collection[str]) -> None:
+        """Have nothing of attempts but these, parts of what was cut short either; `UnavailableError`."""
         ...
 
 
@@ -159,12 +221,20 @@ class Disk(Protocol):
         """Return how many bytes may be written."""
         ...
 
+    def room(self, folder: str = "") -> Room:
+        """Return the room on the disk of a folder of the host; on the device's own for "" and what is not there."""
+        ...
+
 
 class Clock(Protocol):
     """Wall clock, a clock that never jumps, and chance."""
 
     def now(self) -> datetime:
         """Return what the wall clock of this device says: it may be decades wrong."""
+        ...
+
+    def local(self) -> datetime:
+        """Return the same in the time zone of this device."""
         ...
 
     def monotonic(self) -> float:
@@ -181,4 +251,16 @@ class Clock(Protocol):
 
     def chance(self) -> float:
         """Return a number in [0, 1), for jitter."""
+        ...
+
+    def boot_id(self) -> str:
+        """Return what names this boot of the machine, "" if the host does not say."""
+        ...
+
+
+class Permits(Protocol):
+    """Asks the line, the plant, the people: may something be changed now?"""
+
+    async def ask(self, permit: Permit) -> Said:
+        """Return what the permit says now. It raises for nothing: whatever is no clear yes is a no."""
         ...

@@ -70,6 +70,7 @@ def compose(
         code=_why(states).code,
         reason=_why(states).reason,
         active=teller.active,
+        values=slot.values if slot else _newest([_values(each) for each in events]),
         steps=tuple(_fewer(steps, MOST_STEPS)),
         services=tuple(seen),
         data=_data(slot, last.state, switched=any(each.state is State.SWITCHING for each in states)),
@@ -112,6 +113,11 @@ def _newest(texts: Sequence[str]) -> str:
 def _target(event: Event) -> str:
     target = event.facts.get("target")
     return target if isinstance(target, str) else ""
+
+
+def _values(event: Event) -> str:
+    values = event.facts.get("values")
+    return values if isinstance(values, str) else ""
 
 
 def _with(seen: Seen, logs: Mapping[str, str], size: int) -> Seen:

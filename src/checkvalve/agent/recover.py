@@ -6,7 +6,7 @@ The position is a fold over the journal's events, and over nothing else. Rules o
 neither the current one nor ended waits to be taken up; epoch and counter never fall; 3. why an attempt was turned back
 stays, whatever happens on the way back, and that last known good is owed outlives the attempt; 4. a start of the agent
 counts against an attempt that has not ended, and lets a degraded device try again soon: a power cycle may be what a
-person tried.
+person tried. While it waits for people starts do not count: it does nothing, and may wait for a whole season.
 
 Rules of `recover`: 5. the pointer is the only commit point: if it names the attempt, the attempt is committed, whatever
 the journal says last; 6. a start within SWITCHING or VERIFYING turns back: what the gate had seen is lost, and a device
@@ -18,6 +18,7 @@ it is DEGRADED, which says so and goes on trying with pauses.
 from dataclasses import replace
 
 from checkvalve.agent.steps import Note, Position, Slot
+from checkvalve.agent.waiting import WAITS
 from checkvalve.protocol.exchange import ENDED, Event, State
 
 MOST_BOOTS = 10  # before the switch
@@ -35,7 +36,7 @@ def fold(position: Position, event: Event) -> Position:
             return _ordered(position, event)
         case "state":
             return _moved(position, event)
-        case "boot" if position.state not in ENDED:
+        case "boot" if position.state not in ENDED | WAITS:
             return replace(position, boots=position.boots + 1, tries=0)  # rule 4
         case "note" if isinstance(name := event.facts.get("ran"), str):
             return replace(position, ran=position.ran | {name})
@@ -58,7 +59,7 @@ def recover(position: Position, active: Slot | None) -> Note | None:
             )
         case State.ROLLING_BACK if position.boots > MOST_BOOTS_BACK:  # rule 8
             return Note(State.DEGRADED, "device.restarts", _restarts(position))
-        case state if state in _RESUMED and position.boots > MOST_BOOTS:  # rule 7
+        case state if state in _RESUMED - WAITS and position.boots > MOST_BOOTS:  # rule 7
             return Note(State.REFUSED, "device.restarts", _restarts(position) + " Nothing was changed.")
         case _:
             return None
@@ -74,7 +75,9 @@ def _ordered(position: Position, event: Event) -> Position:
     position = replace(position, epoch=counted[0], counter=counted[1])
     if not event.attempt or event.attempt == position.attempt or event.attempt in position.ended:
         return position
-    return replace(position, next_attempt=event.attempt, next_target=_text(event, "target"))
+    return replace(
+        position, next_attempt=event.attempt, next_target=_text(event, "target"), next_values=_text(event, "values")
+    )
 
 
 def _moved(position: Position, event: Event) -> Position:
@@ -88,6 +91,7 @@ def _moved(position: Position, event: Event) -> Position:
         state=event.state,
         release=event.release or position.release,
         target=_text(event, "target") or position.target,
+        values=_text(event, "values") or position.values,
         number=_number(event, "number") or position.number,
         code=event.code,
         reason=event.reason,
@@ -115,6 +119,7 @@ def _begun(position: Position, event: Event) -> Position:
         owed=position.owed,
         next_attempt=position.next_attempt if waits else "",
         next_target=position.next_target if waits else "",
+        next_values=position.next_values if waits else "",
     )
 
 

@@ -24,7 +24,9 @@ def move(situation: Situation) -> Move:
         return Note(State.COMMITTED)
     if position.state is State.DEGRADED:
         if position.next_attempt:  # rule 7
-            return Note(State.OFFERED, attempt=position.next_attempt, target=position.next_target)
+            return Note(
+                State.OFFERED, attempt=position.next_attempt, target=position.next_target, values=position.next_values
+            )
         left = situation.watching.since + pause(position.tries) - situation.now
         if left > 0:  # rule 6
             return Rest(left, Failure(position.code, position.reason))

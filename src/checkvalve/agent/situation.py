@@ -8,11 +8,13 @@ move in `failed`, until another move has been carried out; 4. `tries` counts fai
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from checkvalve.agent import findings, health
+from checkvalve.agent.budget import Means
 from checkvalve.agent.health import Watch
 from checkvalve.agent.steps import Container, Do, Failure, Move, Note, Observed, Policy, Position, Slot, Step, Stop
+from checkvalve.agent.waiting import Local, Permitted
 from checkvalve.protocol.exchange import State
 from checkvalve.protocol.workload import Image, Manifest
 
@@ -37,6 +39,9 @@ class Situation:
     now: float
     failed: Move | None = None  # what `failure` came of; None: of the attempt, whatever else there is to do
     tries: int = 0  # failures in a row
+    local: Local = field(default_factory=Local)  # policy, tags and window, as they are now
+    permit: Permitted | None = None  # the permit's last answer
+    means: Means | None = None  # to fetch with, before the switch
 
     @property
     def watching(self) -> Watch:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The slots on a device's disk, and the one pointer that says which of them is active: the only commit.
 
-`slots/ATTEMPT.manifest` holds the manifest's bytes as they came, `slots/ATTEMPT.json` (`crypto.checked`) the rest.
+`slots/ATTEMPT.manifest` holds the manifest's bytes as they came, `slots/ATTEMPT.values` those of the values that fill
+it, if there are any, and `slots/ATTEMPT.json` (`crypto.checked`) the rest.
 
-Rules: 1. a slot is whole if both can be read, and the bytes are those of its release; the second file is written last;
+Rules: 1. a slot is whole if all can be read, the bytes are those of its release and of its values, and these fill it;
+the last file is written last;
 2. the file `active` (`crypto.checked`) names the active slot and the one before it, and never one that is not whole;
 3. a slot that it names is never written again; 4. if it is damaged, or names a slot that is, the device runs what the
 journal says was committed last, else the other slot of the pointer, and says so: never a device that does not start;
@@ -23,13 +25,14 @@ from checkvalve.agent.ports import Disk
 from checkvalve.agent.steps import Slot
 from checkvalve.crypto import checked
 from checkvalve.errors import CheckvalveError, ConflictError, InvalidError, NotFoundError, UnavailableError
-from checkvalve.protocol import workload
+from checkvalve.protocol import filling, workload
+from checkvalve.protocol import values as documents
 from checkvalve.protocol.exchange import Count
 from checkvalve.protocol.workload import Manifest
 
 FOLDER = "slots"
 POINTER = "active"
-_SLOT, _MANIFEST = ".json", ".manifest"
+_SLOT, _MANIFEST, _VALUES = ".json", ".manifest", ".values"
 
 
 class _Pointer(Struct, frozen=True):
@@ -49,6 +52,7 @@ class _Stored(Struct, frozen=True):
     number: Count
     volumes: dict[str, str]
     copies: dict[str, str]
+    values: str = ""
 
 
 class Slots:
@@ -85,8 +89,8 @@ class Slots:
             return
         named = self._named()
         self._point([*named[:1], *committed, *named[1:]])
-        active = "nothing" if self._active is None else f"attempt {self._active.attempt}"
-        self.trouble = f"{self.trouble or 'The pointer to the active slot is damaged.'} What runs is {active}."
+        active = "No slot is whole." if self._active is None else f"What runs is attempt {self._active.attempt}."
+        self.trouble = f"{self.trouble or 'The pointer to the active slot is damaged.'} {active}"
         with contextlib.suppress(UnavailableError):  # found again at the next start
             self._commit(*self._names)
 
@@ -99,24 +103,39 @@ class Slots:
                 return None
         return self._seen[attempt]
 
-    def stage(self, attempt: str, target: str, number: int, manifest: bytes) -> Slot:
+    def manifest(self, release: str) -> bytes | None:
+        """Return the manifest's bytes of a release that is or was active (`sha256:…`), as they came, else None."""
+        there = (slot for slot in (self._active, self._previous) if slot is not None and slot.release == release)
+        return self._bytes(next(there, None), _MANIFEST, release)
+
+    def document(self, values: str) -> bytes | None:
+        """Return the bytes of values that are or were active (`sha256:…`), as they came, else None."""
+        there = (slot for slot in (self._active, self._previous) if slot is not None and slot.values == values)
+        return self._bytes(next(there, None), _VALUES, values)
+
+    def stage(self, attempt: str, target: str, number: int, manifest: bytes, values: bytes = b"") -> Slot:
         """Have a slot of this release, with its volumes as they follow from the active one (rule 5).
 
-        Raises `ConflictError` (`slot.taken`: this attempt is installed already, with another release), `InvalidError`
-        (`slot.attempt`, and those of `workload.read`), `UnavailableError` (`disk.full`, `disk.failed`).
+        `values` are the bytes of what fills it, empty for nothing. Raises `ConflictError` (`slot.taken`: this attempt
+        is installed already, with something else), `InvalidError` (`slot.attempt`, and those of `workload.read`,
+        `values.read` and `filling.fill`), `UnavailableError` (`disk.full`, `disk.failed`).
         """
         if not ids.well_formed(attempt):
             raise InvalidError("slot.attempt", "The name of the attempt is not an id.", "This order is not taken.")
         read, release = workload.read(manifest), workload.digest(manifest)
+        given, filler = (documents.read(values), documents.digest(values)) if values else (None, documents.NONE)
+        read = filling.fill(read, given.variables if given else {})
         if attempt in self._names:  # rule 3
-            return self._installed(attempt, release)
+            return self._installed(attempt, release, filler)
         volumes = _volumes(self._device, attempt, read, self._active)
         copies = _copies(volumes, read, self._active)
-        slot = Slot(self._device, attempt, release, target, number, read, volumes, copies)
-        stored = _Stored(self._device, attempt, release, target, number, volumes, copies)
+        slot = Slot(self._device, attempt, release, target, number, read, volumes, copies, filler, given)
+        stored = _Stored(self._device, attempt, release, target, number, volumes, copies, filler)
         self._seen.pop(attempt, None)
         self._disk.remove(_name(attempt, _SLOT))
         self._disk.replace(_name(attempt, _MANIFEST), manifest)
+        if values:
+            self._disk.replace(_name(attempt, _VALUES), values)
         self._disk.replace(_name(attempt, _SLOT), checked.write(canonical.dumps(msgspec.to_builtins(stored))))
         self._seen[attempt] = slot
         return slot
@@ -139,7 +158,7 @@ class Slots:
         """Have no slots but the active one, the previous one, and those of the attempts in `keep`."""
         stay = {*keep, *self._names}
         for name in sorted(self._disk.names(FOLDER), key=lambda each: not each.endswith(_SLOT)):
-            if name.removesuffix(_SLOT).removesuffix(_MANIFEST) not in stay:
+            if name.removesuffix(_SLOT).removesuffix(_MANIFEST).removesuffix(_VALUES) not in stay:
                 self._disk.remove(f"{FOLDER}/{name}")
         self._seen = {attempt: slot for attempt, slot in self._seen.items() if attempt in stay}
 
@@ -176,12 +195,22 @@ class Slots:
         self._disk.replace(POINTER, checked.write(canonical.dumps(value)))
         self._pointed = _Pointer(active, previous)
 
-    def _installed(self, attempt: str, release: str) -> Slot:
+    def _bytes(self, slot: Slot | None, kind: str, digest: str) -> bytes | None:
+        """Return a file of a slot if it has this digest; damage is nothing that is there."""
+        if slot is None:
+            return None
+        try:
+            data = self._disk.read(_name(slot.attempt, kind))
+        except (NotFoundError, UnavailableError):
+            return None
+        return data if workload.digest(data) == digest else None
+
+    def _installed(self, attempt: str, release: str, values: str) -> Slot:
         slot = self.staged(attempt)
-        if slot is None or slot.release != release:
+        if slot is None or (slot.release, slot.values) != (release, values):
             raise ConflictError(
                 "slot.taken",
-                "This attempt has been installed here already, with another release.",
+                "This attempt has been installed here already, with another release or other values.",
                 "Begin another attempt.",
             )
         return slot
@@ -193,15 +222,19 @@ class Slots:
         try:
             stored = _stored(self._disk.read(_name(attempt, _SLOT)))
             data = self._disk.read(_name(attempt, _MANIFEST))
-            manifest = workload.read(data)
+            filler = self._disk.read(_name(attempt, _VALUES)) if stored.values else b""
+            given = documents.read(filler) if filler else None
+            manifest = filling.fill(workload.read(data), given.variables if given else {})
         except NotFoundError as error:
             raise _missing(attempt) from error
         except InvalidError as error:
             raise _damaged(attempt) from error
         if (stored.attempt, stored.device, stored.release) != (attempt, self._device, workload.digest(data)):
             raise _damaged(attempt)
+        if (documents.digest(filler) if filler else documents.NONE) != stored.values:
+            raise _damaged(attempt)
         fields: dict[str, Any] = {name: getattr(stored, name) for name in _Stored.__struct_fields__}
-        return Slot(manifest=manifest, **fields)
+        return Slot(manifest=manifest, given=given, **fields)
 
 
 def _volumes(device: str, attempt: str, manifest: Manifest, active: Slot | None) -> dict[str, str]:

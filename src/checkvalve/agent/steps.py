@@ -10,16 +10,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from checkvalve import canonical
+from checkvalve.agent.policy import Permit
 from checkvalve.crypto import digests
 from checkvalve.protocol import workload
 from checkvalve.protocol.exchange import State
-from checkvalve.protocol.workload import Manifest, Service
+from checkvalve.protocol.values import Values
+from checkvalve.protocol.workload import Manifest, Network, Service
 
 # Labels of everything a device makes in its engine.
 DEVICE = "checkvalve.device"
 SERVICE = "checkvalve.service"
 ATTEMPT = "checkvalve.attempt"
 RELEASE = "checkvalve.release"
+
+_PLAIN = Network()
 
 GONE = "gone"  # a volume's or image's state in a receipt
 
@@ -37,14 +41,21 @@ class Slot:
     release: str  # sha256:… of the manifest
     target: str  # TUF target it was listed as
     number: int  # its place in its line
-    manifest: Manifest
+    manifest: Manifest  # with its variables filled in (`protocol.filling`)
     volumes: Mapping[str, str] = field(default_factory=dict)
     copies: Mapping[str, str] = field(default_factory=dict)
+    values: str = ""  # digest of the values it runs with; "" if none were given
+    given: Values | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
         """The slot in the names of its containers: the end of the attempt's id, which is its random part."""
         return self.attempt[-8:]
+
+    @property
+    def places(self) -> bool:
+        """Whether a service of it finds a file or a secret at some path: they have to be laid out first."""
+        return any(service.files or service.secrets for service in self.manifest.services.values())
 
     def container(self, service: str) -> str:
         """Return the container's name in the engine."""
@@ -53,7 +64,11 @@ class Slot:
     def network(self, name: str) -> str:
         """Return the network's name in the engine: of its definition, so that both slots share one."""
         network = self.manifest.networks[name]
-        definition = digests.sha256_hex(canonical.dumps({"internal": network.internal, "name": name}))
+        said: dict[str, canonical.Json] = {"internal": network.internal, "name": name}
+        for key in ("driver", "parent", "subnet", "gateway", "range"):  # those of version 1 keep their names
+            if (value := getattr(network, key)) != getattr(_PLAIN, key):
+                said[key] = value
+        definition = digests.sha256_hex(canonical.dumps(said))
         return f"{self.device}-{name}-{definition[:8]}"
 
 
@@ -73,6 +88,18 @@ class Container:
     restarts: int = 0
     policy: str = "no"
     started: bool = False  # it has run at least once
+    last_exit: int | None = None  # how it ended before it ran again, if the engine told
+    oom: bool = False  # memory ran out when it ended last
+    networks: frozenset[str] | None = None  # those it is on, and that are still the same ones; None: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a network of this device takes for itself: subnets, and the host's interface it is on ("": none)."""
+
+    network: str
+    subnets: tuple[str, ...] = ()
+    parent: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +110,8 @@ class Observed:
     images: frozenset[str] = frozenset()  # config digests, of whomever
     networks: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
+    laid: frozenset[str] = frozenset()  # attempts whose files and secrets lie where their containers look for them
+    grounds: frozenset[Ground] = frozenset()  # of those networks that are known to take one
 
     def of(self, attempt: str) -> dict[str, Container]:
         """Return the containers of one slot, by service."""
@@ -105,6 +134,21 @@ class MakeNetwork:
 
     name: str
     internal: bool
+    definition: Network = _PLAIN
+
+
+@dataclass(frozen=True)
+class Lay:
+    """Have the files and secrets of a slot where its containers look for them; secrets in memory only."""
+
+    slot: Slot
+
+
+@dataclass(frozen=True)
+class Unlay:
+    """Have none of those of an attempt."""
+
+    attempt: str
 
 
 @dataclass(frozen=True)
@@ -166,7 +210,7 @@ class Remove:
 
 @dataclass(frozen=True)
 class DropNetwork:
-    """Have no such network."""
+    """Have no such network. Containers on it that do not run are taken off; one that runs refuses it."""
 
     name: str
 
@@ -178,7 +222,21 @@ class DropImage:
     image: str
 
 
-Step = Load | MakeNetwork | MakeVolume | CopyVolume | Create | Policy | Stop | Start | Remove | DropNetwork | DropImage
+Step = (
+    Load
+    | MakeNetwork
+    | Lay
+    | Unlay
+    | MakeVolume
+    | CopyVolume
+    | Create
+    | Policy
+    | Stop
+    | Start
+    | Remove
+    | DropNetwork
+    | DropImage
+)
 
 
 @dataclass(frozen=True)
@@ -216,6 +274,7 @@ class Position:
     release: str = ""
     target: str = ""
     number: int = 0
+    values: str = ""  # digest of the values it is to run with
     code: str = ""
     reason: str = ""
     boots: int = 0
@@ -229,6 +288,7 @@ class Position:
     ended: Mapping[str, State] = field(default_factory=dict)
     next_attempt: str = ""  # accepted while another one was past its return: taken up when that one has ended
     next_target: str = ""
+    next_values: str = ""
 
 
 def ran(slot: Slot, service: str) -> str:
@@ -268,6 +328,7 @@ class Note:
     services: tuple[Wrong, ...] = ()
     attempt: str = ""
     target: str = ""
+    values: str = ""
 
 
 @dataclass(frozen=True)
@@ -277,9 +338,10 @@ class Obtain:
 
 @dataclass(frozen=True)
 class Fetch:
-    """Get these blobs (digest -> size), and check room for them first."""
+    """Get these blobs (digest -> size), and check room for them first; `limited` by what the policy allows."""
 
     blobs: Mapping[str, int]
+    limited: bool = False
 
 
 @dataclass(frozen=True)
@@ -313,4 +375,11 @@ class Forget:
     """Drop slots and blobs that neither the active nor the previous slot needs."""
 
 
-Move = Rest | Note | Obtain | Fetch | Do | Ran | Look | Commit | Forget
+@dataclass(frozen=True)
+class Ask:
+    """Ask the permit to change, and decide again at once: an answer is good for two seconds."""
+
+    permit: Permit
+
+
+Move = Rest | Note | Obtain | Fetch | Do | Ran | Look | Commit | Forget | Ask

@@ -2,18 +2,22 @@
 """What comes next between the first change of a container and the commit (walk attempt, 8 to 14)?
 
 The order is what makes it safe to be cut short anywhere: 1. networks, volumes, images and containers of the new slot,
-none of them started; 2. the old containers' restart policy becomes `no`, all of them; 3. only then are they stopped,
-and kept; 4. volumes that ask for it are copied while nothing writes to them; 5. the new containers start in the order
-of their dependencies, and oneshots end; what ended is written down once, so that it is never run again for this
-release; 6. the gate watches (`health`); what exited is started again while `max_restarts` allows, for the engine
-restarts nothing before the commit; 7. the pointer is replaced. Whatever goes wrong before that turns back; a container
-that ran and is gone does too, for what it was doing is not known; 8. after the pointer names the attempt, it is
-committed, whatever else has happened.
+none of them started. What cannot be while an old network is (`exclusive`) waits until the old containers have stopped
+and that network has gone: `stop-first`; 2. the old containers' restart policy becomes `no`, all of them; 3. only then
+are they stopped, and kept; 4. volumes that ask for it are copied while nothing writes to them; 5. the new containers
+start in the order of their dependencies, oneshots end, and who has to be healthy first is (`readiness`); what ended is
+written down once, so that it is never run again for this release; 6. the gate watches (`health`); what exited is
+started again while `max_restarts` allows, for the engine restarts nothing before the commit; 7. the pointer is
+replaced. Whatever goes wrong before that turns back; a container that ran and is gone does too, for what it was doing
+is not known; 8. after the pointer names the attempt, it is committed, whatever else has happened.
 """
 
-from checkvalve.agent import findings, health, recover
+from collections.abc import Mapping
+
+from checkvalve.agent import exclusive, findings, health, readiness, recover
 from checkvalve.agent.findings import Finding, Tally
-from checkvalve.agent.lift import networks, volumes
+from checkvalve.agent.lift import laid, networks, volumes
+from checkvalve.agent.readiness import Pending
 from checkvalve.agent.situation import Situation, blobs, calm, note, strangers
 from checkvalve.agent.steps import (
     Commit,
@@ -21,6 +25,7 @@ from checkvalve.agent.steps import (
     CopyVolume,
     Create,
     Do,
+    DropNetwork,
     Failure,
     Load,
     Look,
@@ -55,7 +60,8 @@ def move(situation: Situation) -> Move:
 def _created(situation: Situation, slot: Slot) -> Move | None:
     """Return rule 1's next move, None when the new slot is whole."""
     observed = situation.observed
-    steps: list[Step] = [*networks(slot, observed), *volumes(slot, observed, but=list(slot.copies))]
+    steps: list[Step] = [*networks(slot, observed), *laid(slot, observed)]
+    steps += volumes(slot, observed, but=list(slot.copies))
     for config, image in slot.manifest.images.items():
         if config not in observed.images:
             if not blobs(image).keys() <= situation.held:
@@ -68,14 +74,23 @@ def _created(situation: Situation, slot: Slot) -> Move | None:
     found = [Finding(name, findings.MISSING, f"{name} ran, and its container is gone") for name in missing]
     if gone := [each for each in found if _tally(situation, slot, each.service).starts]:
         return note(State.ROLLING_BACK, health.failure(gone))
-    if missing:
-        return Do(tuple(Create(slot, name) for name in missing))
+    waits = exclusive.in_the_way(slot, observed)
+    if possible := [name for name in missing if not _networks(slot, name) & waits.keys()]:
+        return Do(tuple(Create(slot, name) for name in possible))
+    if waits:
+        return _cleared(situation, slot, frozenset().union(*waits.values()))
     wrong = [
         Finding(name, findings.IMAGE, f"{name} was made of {each.image[:19]}, not {each_wanted[:19]}")
         for name, each in sorted(here.items())
         if each.image != (each_wanted := slot.manifest.services[name].image)
     ]
     return note(State.ROLLING_BACK, health.failure(wrong)) if wrong else None
+
+
+def _cleared(situation: Situation, slot: Slot, networks: frozenset[str]) -> Do:
+    """Return the next move towards these networks being gone, which the old slot's containers are on."""
+    steps = calm(strangers(slot, situation.observed), situation)
+    return Do(steps or tuple(DropNetwork(name) for name in sorted(networks)))
 
 
 def _old_stopped(situation: Situation, slot: Slot) -> Move | None:
@@ -101,20 +116,46 @@ def _started(situation: Situation, slot: Slot) -> Move:
         return Ran(tuple(fresh))
     if wrong := [name for name in _oneshots(slot) if name not in over and _has_ended(here.get(name))]:
         return note(State.ROLLING_BACK, health.failure([_ended_wrong(situation, slot, name) for name in wrong]))
+    pending = _pending(situation, slot)
     behind = {name for name, each in here.items() if each.started and name not in _oneshots(slot)} | set(over)
     idle = [name for name in findings.order(slot) if name in here and not here[name].started and name not in over]
+    awaited = {name for name in idle for name in slot.manifest.services[name].healthy_first} & pending.keys()
     ready = [name for name in idle if all(each in behind for each in slot.manifest.services[name].after)]
+    ready = [name for name in ready if not awaited & set(slot.manifest.services[name].healthy_first)]
     if ready:
         return Do(tuple(Start(here[name].name) for name in ready))
-    if running := [name for name in _oneshots(slot) if name not in over and here[name].started]:
-        return _awaited(situation, slot, running)
+    running = [name for name in _oneshots(slot) if name not in over and here[name].started]
+    if running or awaited:
+        return _awaited(situation, slot, running, {name: pending[name] for name in sorted(awaited)})
     if idle:  # a circle, which `release create` refuses: better all at once than never
         return Do(tuple(Start(here[name].name) for name in idle))
     return Note(State.VERIFYING)
 
 
-def _awaited(situation: Situation, slot: Slot, oneshots: list[str]) -> Move:
-    """Return a look at oneshots that run, for as long as each may take."""
+def _pending(situation: Situation, slot: Slot) -> dict[str, Pending]:
+    """Return who has to be healthy before others start, was started, and is not healthy now."""
+    here = findings.own(slot, situation.observed)
+    found = {
+        name: readiness.pending(slot, name, here[name], situation.watching, situation.now)
+        for name in readiness.waited_for(slot) & here.keys() - set(_oneshots(slot))
+        if here[name].started
+    }
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def _awaited(situation: Situation, slot: Slot, oneshots: list[str], pending: Mapping[str, Pending]) -> Move:
+    """Return a look at oneshots that run and at who is not healthy yet, for as long as each may take.
+
+    Who has ended instead is started again while `max_restarts` allows it.
+    """
+    here = findings.own(slot, situation.observed)
+    ended = {name: here[name] for name in pending if here[name].state == "exited"}
+    if spent := [each for each in situation.watching.found if each.final and each.service in ended]:
+        return note(State.ROLLING_BACK, health.failure(spent))
+    if ended:
+        return Do(tuple(Start(each.name) for each in ended.values()))
+    if ill := [each.finding for each in pending.values() if each.left <= 0]:
+        return note(State.ROLLING_BACK, health.failure(ill))
     left = {
         name: (tally.at if (tally := _tally(situation, slot, name)).at is not None else situation.now)
         + findings.own_grace(slot, slot.manifest.services[name])
@@ -129,7 +170,7 @@ def _awaited(situation: Situation, slot: Slot, oneshots: list[str]) -> Move:
     ]
     if late:
         return note(State.ROLLING_BACK, health.failure(late))
-    return Look(max(health.SOONEST, min([1.0, *left.values()])))
+    return Look(max(health.SOONEST, min([1.0, *left.values(), *(each.left for each in pending.values())])))
 
 
 def _verified(situation: Situation, slot: Slot) -> Move:
@@ -150,6 +191,10 @@ def _verified(situation: Situation, slot: Slot) -> Move:
             return note(State.ROLLING_BACK, failure)
         case health.Waiting(seconds):
             return Look(seconds)
+
+
+def _networks(slot: Slot, name: str) -> set[str]:
+    return {slot.network(each.network) for each in slot.manifest.services[name].networks}
 
 
 def _wanted(situation: Situation, slot: Slot, name: str) -> bool:

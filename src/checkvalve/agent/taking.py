@@ -8,16 +8,20 @@
    It is parked, whatever the device does now, so that there is one way only.
 4. A refused deployment has a receipt: the signature held, so there is somebody to answer. Other refusals are a note.
 5. Orders that were taken or refused already come again until the plane has heard of it, and are passed without a word.
+6. Lock-out tags of the plane's are hung first: before anything is fetched, and before the counter is written that says
+   that these orders were taken. A device that only observes takes them too: they allow nothing.
 """
 
-from checkvalve.agent import evidence, identity, trust
+import msgspec
+
+from checkvalve.agent import evidence, holds, identity, trust, waiting
 from checkvalve.agent.parts import Parts
 from checkvalve.agent.steps import Failure
 from checkvalve.agent.trust import Offer
 from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import InvalidError
 from checkvalve.protocol import exchange
-from checkvalve.protocol.exchange import Deploy, Orders
+from checkvalve.protocol.exchange import Deploy, Hold, Item, Orders
 
 NOTED_EVERY = 600.0  # seconds between two notes on the same refusal of an envelope
 
@@ -47,6 +51,8 @@ class Taking:
         )
         if isinstance(said, Failure):
             return self._strange(said, sealed)
+        for raw in said.items:
+            self._hold(trust.item(raw))
         try:
             await parts.believed.refresh(parts.link, parts.believed.floor.at(parts.clock.monotonic()))
         except InvalidError as error:
@@ -56,12 +62,14 @@ class Taking:
         self._settle(said)
         return True
 
-    def _item(self, said: Orders, item: Deploy | Failure) -> None:
+    def _item(self, said: Orders, item: Item | Failure) -> None:
         """Take or refuse one item (rules 3 to 5)."""
         parts = self._parts
         if isinstance(item, Failure):
             self._note(item.code, item.sentence)
             return
+        if isinstance(item, Hold):
+            return  # rule 6
         offer = trust.deploy(
             item,
             parts.believed.trusted,
@@ -74,6 +82,15 @@ class Taking:
         elif not self._met(offer):
             self._order(said, offer)
 
+    def _hold(self, item: Item | Failure) -> None:
+        """Have the plane's tags be those of the item, if it is about tags (rule 6)."""
+        parts = self._parts
+        if isinstance(item, Hold) and holds.told(parts.disk, item.tags):
+            reason = waiting.sentence(item.tags) or "No tag of the plane's hangs any more."
+            parts.journal.write("note", code="hold.told", reason=reason, facts={"tags": len(item.tags)})
+            parts.shared.work.set()
+            parts.shared.news.set()
+
     def _met(self, offer: Offer) -> bool:
         """Tell whether this attempt is here already, whatever became of it: none is made twice."""
         position = self._parts.journal.position
@@ -84,6 +101,7 @@ class Taking:
         facts: dict[str, str | int] = {"epoch": said.epoch, "counter": said.counter}
         if offer is not None:
             facts |= {"target": offer.target, "number": offer.number, "parked": 1}
+            facts |= {"values": offer.values} if offer.values else {}
         before = self._parts.journal.position
         self._parts.journal.write(
             "order",
@@ -92,7 +110,10 @@ class Taking:
             facts=facts,
         )
         if offer is not None and before.next_attempt:  # it had not even begun, and has somebody who waits to hear of it
-            evidence.refuse(self._parts, Deploy(attempt=before.next_attempt, target=before.next_target), _SUPERSEDED)
+            old = Deploy(attempt=before.next_attempt, target=before.next_target)
+            if before.next_values:
+                old = msgspec.structs.replace(old, values={"digest": before.next_values})
+            evidence.refuse(self._parts, old, _SUPERSEDED)
         self._parts.shared.work.set()
 
     def _settle(self, said: Orders) -> None:

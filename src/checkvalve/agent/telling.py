@@ -5,13 +5,15 @@
 2. Events go from the first that the plane lacks on, in order; receipts from the oldest on. What does not fit goes next.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from checkvalve.agent import identity
+from checkvalve.agent import holds, identity, window
+from checkvalve.agent.crashes import Died
 from checkvalve.agent.parts import Parts
+from checkvalve.agent.steps import Container
 from checkvalve.crypto import envelope
 from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import InvalidError
@@ -54,12 +56,28 @@ def status(parts: Parts) -> Status:
         engine=shared.about.words[:100] if shared.about else "",
         link=str(parts.identity.link),
         workloads=tuple(
-            Workload(
-                service=each.service, image=each.image, state=each.state, health=each.health, restarts=each.restarts
-            )
+            _workload(each, shared.died if active and each.attempt == active.attempt else {})
             for each in containers[:MOST_WORKLOADS]
         ),
         listeners=parts.listening(),
+        values=active.values if active else "",
+        held=holds.seen(parts.disk),
+        window=window.until(parts.disk, parts.clock),
+    )
+
+
+def _workload(each: Container, died: Mapping[str, Died]) -> Workload:
+    found = died.get(each.service, Died())
+    return Workload(
+        service=each.service,
+        image=each.image,
+        state=each.state,
+        health=each.health,
+        restarts=each.restarts,
+        crashes=found.crashes,
+        since=found.since,
+        exit=found.exit if found.crashes else None,
+        oom=found.oom and found.crashes > 0,
     )
 
 

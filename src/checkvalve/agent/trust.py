@@ -33,7 +33,7 @@ from checkvalve.crypto.envelope import Envelope
 from checkvalve.crypto.metadata import Target
 from checkvalve.errors import InvalidError
 from checkvalve.protocol import exchange
-from checkvalve.protocol.exchange import Deploy, Orders
+from checkvalve.protocol.exchange import Deploy, Item, Orders
 
 BUILT = datetime(2026, 11, 1, tzinfo=UTC)
 """No plane speaks to this program from before it was made."""
@@ -77,6 +77,7 @@ class Offer:
     release: str
     number: int
     length: int
+    values: str = ""  # digest of the values that fill it, "" if none do
 
 
 def orders(
@@ -107,7 +108,7 @@ def orders(
     return said
 
 
-def item(data: msgspec.Raw) -> Deploy | Failure:
+def item(data: msgspec.Raw) -> Item | Failure:
     """Return one item of orders, or why this program cannot do it (rule 8).
 
     Failures: `order.unsupported`, `order.form`.
@@ -131,8 +132,6 @@ def deploy(
         return _unsupported(asked)
     if observe:
         return Failure("device.observes", "This device only observes: a file on it says so, and it takes no release.")
-    if asked.values:
-        return Failure("order.unsupported", "The order brings values for the release, which this agent does not know.")
     stale = _stale(trusted, now)
     if stale:
         return Failure("trust.stale", stale)
@@ -150,7 +149,7 @@ def deploy(
             f"{target.name} {target.version} is number {target.number} of its line, and nothing below number "
             f"{floors[line]} may be taken any more.",
         )
-    return Offer(asked.attempt, asked.target, f"sha256:{target.sha256}", target.number, target.length)
+    return Offer(asked.attempt, asked.target, f"sha256:{target.sha256}", target.number, target.length, asked.filled)
 
 
 def organisation(scope: str) -> str:

@@ -16,6 +16,7 @@ import logging
 from checkvalve.agent import identity, telling
 from checkvalve.agent.parts import Parts, backoff
 from checkvalve.agent.ports import Replied
+from checkvalve.agent.steps import Failure
 from checkvalve.agent.taking import Taking
 from checkvalve.agent.telling import Told
 from checkvalve.errors import (
@@ -109,17 +110,16 @@ class Visit:
         parts = self._parts
         self._told = told.digest
         self._tell = False
+        parts.shared.met, parts.shared.silent = parts.clock.monotonic(), None
         parts.identity = identity.confirmed(parts.disk, parts.identity)
 
     def _hear(self, text: str) -> None:
         parts = self._parts
         try:
-            said = parts.believed.hear(text, parts.identity.orders_key(), parts.clock.monotonic())
+            parts.believed.hear(text, parts.identity.orders_key(), parts.clock.monotonic())
         except (InvalidError, UnavailableError) as error:  # not this plane's, or the disk is full: the answer counts
             self._stranger = error.code == "time.signature"
             self._log(error)
-            return
-        parts.shared.offset = int(parts.clock.now().timestamp() * 1000) - said
 
     async def _take(self, answer: Answer | None, told: Told) -> bool:
         """Take what came; tell whether it brought anything forward, so that the next exchange is due at once."""
@@ -193,6 +193,7 @@ class Visit:
     def _missed(self, error: CheckvalveError, seconds: float | None = None) -> float:
         """Return how long to wait after an exchange that failed; `seconds` is what the plane asks for."""
         self._misses += 1
+        self._parts.shared.silent = Failure(error.code, error.sentence)
         self._log(error)
         chance = self._parts.clock.chance()
         return backoff(self._misses, chance) if seconds is None else seconds * (1 + chance / 4)

@@ -8,17 +8,21 @@
 4. What nobody foresaw ends no turn but its own: it is logged once for each kind and tried again, later and later.
    With containers switched it is a failure as any other, so that a fault of ours leads back to last known good.
 5. What the gate saw is kept before the record that turns an attempt back, for nothing of it can be seen afterwards.
+6. A permit's answer is decided on at once, with tags and window as they are then: nothing is waited for in between.
+   When SWITCHING is about to be written it is used up, also if it then cannot be written.
 """
 
 import asyncio
+import contextlib
 import logging
 from typing import assert_never
 
-from checkvalve.agent import evidence, health, identity, obtain, plan, recover
+from checkvalve.agent import crashes, evidence, health, hiding, identity, local, obtain, plan, recover, waiting
 from checkvalve.agent.health import Watch
 from checkvalve.agent.parts import Parts, backoff, rest
 from checkvalve.agent.plan import Situation
 from checkvalve.agent.steps import (
+    Ask,
     Commit,
     Do,
     Failure,
@@ -59,6 +63,8 @@ class Work:
         self._tries = 0  # failures since a rest without one
         self._misses = 0  # turns in a row that came to nothing
         self._silent: float | None = None  # since when the engine does not answer
+        self._permitted: waiting.Permitted | None = None
+        self._crashes = crashes.Crashes()
         self._logged: set[str] = set()
 
     async def run(self) -> None:
@@ -94,6 +100,11 @@ class Work:
         note = recover.recover(self._position, parts.slots.active)
         if note is not None:
             await self._note(note, await self._seen())
+        # What was cut short is in nobody's way. Of the release before nothing lies ready: what is left of it lost its
+        # mark, or its secrets with the power, so that `laid` does not show it, and nobody else would remove it.
+        lie = {slot.attempt for slot in obtain.kept(parts) if slot is not parts.slots.previous}
+        with contextlib.suppress(CheckvalveError):
+            parts.laying.sweep(lie)
         self._watch = health.noted(None, self._position.state, parts.clock.monotonic())
         self._begun = True
 
@@ -109,6 +120,7 @@ class Work:
         shared.work.clear()  # before looking: what happens from here on is another turn
         observed = await self._observe()
         evidence.receipt(self._parts)
+        self._crashed(observed)
         situation = self._situation(observed)
         return await self._carry_out(plan.move(situation), situation)
 
@@ -127,6 +139,19 @@ class Work:
             shared.observed = observed
             shared.moved.set()
         return observed
+
+    def _crashed(self, observed: Observed) -> None:
+        """Note which services of the active release have died; while a switch is under way none has."""
+        parts, position = self._parts, self._position
+        active = parts.slots.active
+        if active is None or position.state in SWITCHED:
+            self._crashes = crashes.Crashes()
+        else:
+            clock = parts.clock
+            wall = max(0, int(clock.now().timestamp() * 1000))
+            seen = crashes.look(self._crashes, active, observed, clock.monotonic(), wall)
+            self._crashes = evidence.crashed(parts, seen)
+        parts.shared.died = self._crashes.died
 
     def _too_silent(self, error: CheckvalveError) -> bool:
         """Tell whether the engine has been silent for longer than a whole watch would take (rule 2)."""
@@ -162,6 +187,9 @@ class Work:
             now=now,
             failed=self._failed if self._failure else None,
             tries=self._tries,
+            local=waiting.Local() if position.state in ENDED | SWITCHED else local.read(parts.disk, parts.clock),
+            permit=self._permitted,
+            means=None if position.state in ENDED | SWITCHED else obtain.means(parts),
         )
 
     def _observing(self, position: Position) -> Failure | None:
@@ -189,9 +217,21 @@ class Work:
                 self._failure = None
             case Obtain() | Fetch() | Do() | Commit() | Forget():
                 await self._try(move, situation.observed)
+            case Ask():
+                return await self._ask(move, situation.observed)
             case _:
                 assert_never(move)
         return 0.0
+
+    async def _ask(self, ask: Ask, observed: Observed) -> float:
+        """Ask the permit, and carry out what follows from its answer (rule 6)."""
+        parts = self._parts
+        asked = parts.clock.monotonic()
+        said = await parts.permits.ask(ask.permit)
+        self._permitted = waiting.heard(ask.permit, said, asked, parts.clock.monotonic(), self._permitted)
+        situation = self._situation(observed)
+        move = plan.move(situation)
+        return 0.0 if isinstance(move, Ask) else await self._carry_out(move, situation)
 
     async def _look(self, look: Look, situation: Situation) -> float:
         """Run the probes whose time has come; the next turn, then due at once, takes in what they say."""
@@ -201,7 +241,7 @@ class Work:
             return look.seconds
         due = health.probes_due(situation.watching, slot, situation.observed, self._parts.clock.monotonic())
         said = await asyncio.gather(*(self._parts.engine.probe(each.container, each.probe) for each in due))
-        self._probed = {each.key: why for each, why in zip(due, said, strict=True)}
+        self._probed = {each.key: hiding.hide(self._parts, why) for each, why in zip(due, said, strict=True)}
         return health.SOONEST if due else look.seconds
 
     async def _try(self, move: _Tried, observed: Observed) -> None:
@@ -211,9 +251,10 @@ class Work:
         except CheckvalveError as error:
             if self._passes(error, move):
                 raise
-            self._failure, self._failed = Failure(error.code, error.sentence), move
+            sentence = hiding.hide(self._parts, error.sentence)
+            self._failure, self._failed = Failure(error.code, sentence), move
             self._tries += 1
-            self._tell(error.code, error.sentence)
+            self._tell(error.code, sentence)
         else:
             self._failure = None
 
@@ -223,7 +264,10 @@ class Work:
             case Obtain():
                 await obtain.manifest(parts)
             case Fetch():
-                await obtain.blobs(parts, move.blobs)
+                if move.limited and parts.shared.trouble is not None:  # it waits for hours or bytes no longer
+                    parts.shared.trouble = None
+                    parts.shared.news.set()
+                await obtain.blobs(parts, move.blobs, limited=move.limited)
             case Do():
                 done = await asyncio.gather(*(parts.engine.do(step) for step in move.steps), return_exceptions=True)
                 now = parts.clock.monotonic()
@@ -254,12 +298,17 @@ class Work:
     async def _note(self, note: Note, observed: Observed | None) -> None:
         """Write what is so from now on (rules 1 and 5), and begin to watch anew."""
         parts, position = self._parts, self._position
-        target, number = position.target, position.number
+        if note.state is State.SWITCHING:
+            self._permitted = None
+        target, number, values = position.target, position.number, position.values
         if note.attempt:
-            target = note.target
+            target, values = note.target, note.values
             number = obtain.number(parts, target)
         else:
             await evidence.keep(parts, note.state, note.services, observed, self._watch)
+        facts: dict[str, str | int] = {"target": target, "number": number}
+        if values:
+            facts["values"] = values
         parts.journal.write(
             "state",
             attempt=note.attempt or position.attempt,
@@ -267,10 +316,11 @@ class Work:
             release="" if note.attempt else position.release,
             code=note.code,
             reason=note.reason,
-            facts={"target": target, "number": number},
+            facts=facts,
         )
         self._watch = health.noted(self._watch, note.state, parts.clock.monotonic())
         self._failure, self._probed = None, {}
+        parts.shared.trouble = None  # the next rest says what is not as it must be
         self._logged.clear()
         _log.info("%s %s%s", note.state, target, f": {note.reason}  [{note.code}]" if note.code else "")
         parts.shared.news.set()

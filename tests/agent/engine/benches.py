@@ -177,7 +177,7 @@ def slot(device: str, made: Made, *, attempt: str = "", copies: Mapping[str, str
 def made_of(of: Slot) -> list[steps.Step]:
     """Return the steps that bring a slot to where its containers are created."""
     found: list[steps.Step] = [steps.Load(image) for image in of.manifest.images.values()]
-    found += [steps.MakeNetwork(of.network(key), value.internal) for key, value in of.manifest.networks.items()]
+    found += [steps.MakeNetwork(of.network(key), value.internal, value) for key, value in of.manifest.networks.items()]
     found += [steps.MakeVolume(name) for name in of.volumes.values() if name not in of.copies]
     return found + [steps.Create(of, name) for name in of.manifest.services]
 

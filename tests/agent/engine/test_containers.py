@@ -10,11 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checkvalve.agent import steps
-from checkvalve.agent.engine import containers, reading, streams, subnets
-from checkvalve.agent.steps import Slot
+from checkvalve.agent import places, steps
+from checkvalve.agent.engine import containers, host, networks, reading, refusals, streams, subnets
+from checkvalve.agent.engine.wire import RefusedError
+from checkvalve.agent.steps import Ground, Slot
 from checkvalve.errors import CheckvalveError
-from checkvalve.protocol.workload import Check, Port, Service
+from checkvalve.protocol.declared import Placed
+from checkvalve.protocol.reach import Bind, Device, Limits, Log, Ulimit
+from checkvalve.protocol.workload import (
+    Attachment,
+    Check,
+    HttpProbe,
+    Manifest,
+    Mount,
+    Network,
+    Port,
+    Service,
+    Volume,
+)
 from tests.agent.engine import images
 from tests.agent.engine.benches import new_device, slot
 
@@ -87,6 +100,19 @@ FIELDS: dict[str, Any] = {
     "mounts": (),
     "networks": (),
     "ports": (Port(target=1, published=1),),
+    "files": (Placed(name="recipe", target="/etc/recipe"),),
+    "secrets": (Placed(name="pin", target="/run/secrets/pin"),),
+    "devices": (Device(source="/dev/ttyS0", target="/dev/meter"),),
+    "binds": (Bind(source="/srv/data", target="/data"),),
+    "host_network": True,
+    "extra_hosts": {"plc": "10.20.0.9"},
+    "cap_add": ("NET_ADMIN",),
+    "group_add": ("20",),
+    "sysctls": {"net.ipv4.ip_forward": "1"},
+    "ulimits": {"nofile": Ulimit(soft=1, hard=2)},
+    "limits": Limits(pids=5),
+    "log": Log(files=2),
+    "privileged": True,
 }
 
 
@@ -109,8 +135,164 @@ def test_every_field_of_a_service_reaches_the_container_or_is_the_agents() -> No
         "probes",
         "start_grace_ms",
         "after",
+        "healthy_first",
     }
     assert set(Service.__struct_fields__) == agents | FIELDS.keys()
+
+
+# ---- What a service has of its host. ----
+
+
+def test_a_container_of_version_1_keeps_the_definition_that_it_was_made_with() -> None:
+    """Digests of the agent before version 2: with another one, whatever runs would be made anew by an update of it."""
+    image = "sha256:" + "1" * 64
+    full = Service(
+        image=image,
+        command=("-c", "sleep $$ 100000"),
+        entrypoint=("sh",),
+        environment={"A": "1", "EMPTY": ""},
+        labels={"plant": "north"},
+        user="1000:1000",
+        working_dir="/tmp",
+        hostname="historian",
+        init=True,
+        read_only=True,
+        no_new_privileges=True,
+        cap_drop=("ALL",),
+        tmpfs=("/run", "/tmp"),
+        stop_signal="SIGKILL",
+        stop_grace_ms=1_500,
+        check=Check(test=("CMD", "true"), interval_ms=1_000, timeout_ms=2_000, retries=4, start_period_ms=0),
+        mounts=(Mount(volume="data", target="/data"), Mount(volume="shared", target="/shared", read_only=True)),
+        networks=(Attachment(network="front", aliases=("hist",)), Attachment(network="back")),
+        ports=(
+            Port(target=80, published=18_180, address="127.0.0.1"),
+            Port(target=53, published=18_153, protocol="udp"),
+        ),
+        probes=(HttpProbe(port=80),),
+    )
+    manifest = Manifest(
+        name="historian",
+        version="1",
+        services={"web": full, "bare": Service(image=image)},
+        images={},
+        networks={"front": Network(), "back": Network(internal=True)},
+        volumes={"data": Volume(policy="snapshot"), "shared": Volume()},
+    )
+    volumes = {"data": "d-data", "shared": "d-shared"}
+    of_old = Slot("d" * 26, "0" * 25 + "1", image, "org/historian/x.json", 1, manifest, volumes, {"d-data": "old"})
+
+    def definition(service: str, *, podman: bool = False) -> str:
+        return containers.wanted(of_old, service, podman=podman, files="/f", secrets="/s").definition
+
+    assert definition("web") == "b1be6653f0a8e705b63be1ab7c00547eced953fb6d188baa6a427e45170263dc"
+    assert definition("web", podman=True) == "4fa9276d07838b0447310043f6daec928440a03ba2b8e4ea665bf51fbcf856a1"
+    assert definition("bare") == "ebcc7da28d92f7cceabd046117b51d71f8ec5f3eb0133707cbd22bbe99918ca0"
+    assert definition("bare", podman=True) == "1161a21a64b6fdd17489f3df76955921d441bf5584a59190d5f6a23396e8299f"
+    assert [of_old.network(name)[-14:] for name in ("front", "back")] == ["front-78366a99", "-back-949aefaa"]
+
+
+def test_a_service_that_has_the_hosts_network_is_on_no_other() -> None:
+    said = body(networks=(), host_network=True)
+    assert said["HostConfig"]["NetworkMode"] == "host"
+    assert said["NetworkingConfig"] == {"EndpointsConfig": {}}
+
+
+def test_the_network_with_a_hardware_address_is_the_one_a_container_is_made_on() -> None:
+    """This API has one hardware address a container, which is that of its first network."""
+    of_two = images.release(
+        images.image(1),
+        {
+            "web": images.service(
+                images.image(1),
+                networks=(
+                    Attachment(network="a", ipv6="fd00::5"),
+                    Attachment(network="b", ipv4="10.20.0.5", mac="02:42:ac:11:00:05"),
+                ),
+            )
+        },
+        networks={"a": Network(), "b": Network(subnet="10.20.0.0/24")},
+        v=2,
+    )
+    where = slot("d", of_two)
+    wanted = containers.wanted(where, "web")
+    assert wanted.body["MacAddress"] == "02:42:ac:11:00:05"
+    assert wanted.body["HostConfig"]["NetworkMode"] == where.network("b")
+    assert list(wanted.attached) == [where.network("b"), where.network("a")]
+    assert wanted.attached[where.network("a")]["IPAMConfig"] == {"IPv6Address": "fd00::5"}
+    assert wanted.body["NetworkingConfig"]["EndpointsConfig"][where.network("b")] == {
+        "Aliases": ["web"],
+        "IPAMConfig": {"IPv4Address": "10.20.0.5"},
+        "MacAddress": "02:42:ac:11:00:05",
+    }
+
+
+def test_files_and_secrets_are_mounted_read_only_from_where_they_were_laid() -> None:
+    where = of(files=FIELDS["files"], secrets=FIELDS["secrets"], binds=FIELDS["binds"], mounts=())
+    mounts = containers.wanted(where, "web", files="/data/files", secrets="/run/own").body["HostConfig"]["Mounts"]
+    assert [(each["Source"], each["Target"], each["ReadOnly"]) for each in mounts] == [
+        (places.file("/data/files", where.attempt, "web", "recipe"), "/etc/recipe", True),
+        (places.secret("/run/own", where.attempt, "web", "pin"), "/run/secrets/pin", True),
+        ("/srv/data", "/data", False),
+    ]
+    assert {each["Type"] for each in mounts} == {"bind"}  # which Docker never makes the source of
+
+
+@pytest.mark.parametrize(
+    ("log", "docker", "podman"),
+    [
+        (Log(), host.LOGS, host.PODMAN_LOGS),
+        (
+            Log(size=5_000, files=2),
+            {"Type": "json-file", "Config": {"max-size": "5000", "max-file": "2"}},
+            {"Type": "k8s-file", "Config": {"max-size": "5000"}},
+        ),
+        (
+            Log(driver="local", files=1),
+            {"Type": "local", "Config": {"max-size": "10485760", "max-file": "1", "compress": "false"}},
+            {"Type": "k8s-file", "Config": {"max-size": "10485760"}},
+        ),
+        (Log(driver="journald"), {"Type": "journald", "Config": {}}, {"Type": "journald", "Config": {}}),
+        (Log(driver="none", size=1), {"Type": "none", "Config": {}}, {"Type": "none", "Config": {}}),
+        (
+            Log(size=0),
+            {"Type": "json-file", "Config": {"max-size": "10485760", "max-file": "3"}},
+            {"Type": "k8s-file", "Config": {"max-size": "10485760"}},
+        ),
+    ],
+)
+def test_what_engines_keep_of_a_log_has_a_bound(log: Log, docker: dict[str, Any], podman: dict[str, Any]) -> None:
+    assert (host.log(log, podman=False), host.log(log, podman=True)) == (docker, podman)
+
+
+def test_limits_are_said_in_the_engines_units_and_only_those_that_are_set() -> None:
+    said = body(limits=Limits(memory=1 << 26, cpus=250))["HostConfig"]
+    assert (said["Memory"], said["NanoCpus"]) == (1 << 26, 250_000_000)
+    assert {"MemoryReservation", "CpusetCpus", "PidsLimit", "ShmSize"} & said.keys() == set()
+
+
+def test_what_is_in_memory_has_the_options_after_its_path() -> None:
+    said = body(tmpfs=("/run:size=64m,mode=1777", "/tmp"))["HostConfig"]["Tmpfs"]
+    assert said == {"/run": "size=64m,mode=1777", "/tmp": ""}
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        ('invalid mount config for type "bind": bind source path does not exist: /srv/a b', "/srv/a b"),
+        ('error gathering device information while adding custom device "/dev/ttyS9": no such file', "/dev/ttyS9"),
+        ("container create: stat /dev/ttyS9: no such file or directory", "/dev/ttyS9"),
+        ("invalid subinterface vlan name eth7, example formatting is eth0.10", "eth7"),
+        ("parent interface eth7 does not exist", "eth7"),
+    ],
+)
+def test_what_a_release_needs_of_the_device_and_does_not_find_is_told_by_its_name(said: str, wanted: str) -> None:
+    found = refusals.told("web", RefusedError(400, said))
+    assert (found.code, wanted in found.sentence, "of this device, and it is not there" in found.sentence) == (
+        "engine.refused", True, True,
+    )  # fmt: skip
+    other = RefusedError(500, "Address already in use")
+    assert refusals.told("web", other) is other
 
 
 # ---- What engines answer. ----
@@ -148,6 +330,40 @@ def test_an_address_is_the_first_by_the_networks_name() -> None:
 
 
 # ---- Subnets and streams. ----
+
+
+def test_an_address_that_this_device_reaches_counts_more_than_a_hidden_one() -> None:
+    said = {"NetworkSettings": {"Networks": {"a": {"IPAddress": "10.0.0.1"}, "b": {"IPAddress": "10.0.0.2"}}}}
+    assert [reading.address(said, hidden) for hidden in ({"a"}, {"a", "b"}, set())] == ["10.0.0.2"] + ["10.0.0.1"] * 2
+    assert reading.address({"HostConfig": {"NetworkMode": "host"}} | said) == "127.0.0.1"
+
+
+def test_a_container_is_on_a_network_if_that_is_the_one_of_today() -> None:
+    on = {"same": {"NetworkID": "1"}, "new": {"NetworkID": "2"}, "fresh": {"NetworkID": ""}, "podman": {}, "gone": {}}
+    said = {"Id": "1", "NetworkSettings": {"Networks": on}}
+    ids = {"same": "1", "new": "3", "fresh": "4", "podman": "5"}
+    assert reading.container(said, {}, ids).networks == frozenset({"same", "fresh", "podman"})
+    assert reading.container(said, {}).networks is None
+
+
+def test_what_is_listed_as_ended_or_never_begun_does_not_run() -> None:
+    words = ["created", "configured", "exited", "stopped", "removing", "running", "paused", "restarting", "stopping"]
+    assert [each for each in words if reading.idle({"State": each})] == words[:5]
+    assert not reading.idle({})
+
+
+def test_what_a_network_takes_is_read_of_its_subnets_and_its_interface() -> None:
+    ipam = {"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "10.20.0.0/24"}]}
+    listed: list[dict[str, Any]] = [
+        {"Name": "docker", "IPAM": ipam, "Options": {"parent": "eth1"}},
+        {"Name": "podman", "IPAM": {}, "Labels": {"checkvalve.parent": "eth2"}},
+        {"Name": "bare", "IPAM": {"Config": None}, "Options": None},
+    ]
+    assert networks.grounds(listed) == {
+        Ground("docker", ("10.20.0.0/24", "fd00::/64"), "eth1"),
+        Ground("podman", (), "eth2"),
+        Ground("bare"),
+    }
 
 
 @given(st.integers(8, 28), st.integers(0, 20))

@@ -276,6 +276,13 @@ def test_logs_are_the_last_lines_within_the_bound(bench: Bench) -> None:
         assert await engine.logs(of.container("web"), 10, 7) == " words\n"
         assert await engine.logs(of.container("web"), 0, 1_000) == ""
         assert await engine.logs("nobody", 10, 1_000) == ""
+        assert await engine.logs(of.container("web"), 10, 1_000, 3_600) == "last words\n"
+        followed = "".join([piece async for piece in engine.follow(of.container("web"), 10)])
+        assert followed == "last words\n"  # and it ends, for the container has
+        assert [piece async for piece in engine.follow("nobody", 10) if piece] == []
+        inspected = await engine.inspect(of.container("web"))
+        assert inspected["Name"].lstrip("/") == of.container("web")
+        assert await engine.inspect("nobody") == {}
         await engine.close()
 
     bench.run(story)

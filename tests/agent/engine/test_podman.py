@@ -1,24 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where Podman answers otherwise than Docker: what Podman 4.3.1 said is played to the agent here, word for word.
 
-Against a real Podman it is tried in `tests/proofs/test_podman.py`.
+Against a real Podman it is tried in `tests/proofs/test_podman.py`; a sample of what services have of their host, here.
 """
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import random
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from checkvalve import clock
 from checkvalve.agent import steps
-from checkvalve.agent.engine import containers
+from checkvalve.agent.engine import containers, host
 from checkvalve.agent.engine.docker import Docker
 from checkvalve.errors import CheckvalveError
 from checkvalve.protocol.workload import Attachment, Network
-from tests.agent.engine import images
-from tests.agent.engine.benches import new_device, opener, slot
+from tests.agent.engine import hosts, images, test_host, test_networks
+from tests.agent.engine.benches import RealBench, new_device, opener, slot
+from tests.parts import podman
+
+SEED = int.from_bytes(clock.entropy(4))
 
 _VERSION = {
     "Components": [{"Name": "Podman Engine", "Version": "4.3.1"}, {"Name": "Conmon", "Version": "2.1.6"}],
@@ -208,4 +214,68 @@ def test_podman_is_asked_for_the_words_it_has_for_an_end(tmp_path: Path) -> None
 
 def test_logs_have_a_bound_in_podmans_own_format() -> None:
     of = slot(new_device(), images.good(1))
-    assert containers.wanted(of, "web", podman=True).body["HostConfig"]["LogConfig"] == containers.PODMAN_LOGS
+    assert containers.wanted(of, "web", podman=True).body["HostConfig"]["LogConfig"] == host.PODMAN_LOGS
+
+
+# ---- On a real Podman, where there is one. ----
+
+
+def what_a_service_has_of_its_host(real: RealBench) -> None:
+    """Limits of processes are not among it: Podman sets others besides, which it may not everywhere."""
+    folder = _folder(real)
+    with hosts.ground(folder, str(folder)) as there:
+        said, name = test_host.has_all_of_it(real, there, without=("ulimits",))
+    assert said["id"].startswith("uid=1000 gid=1000 groups=20")
+    real.docker.run("rm", "-f", name, name.replace("meter", "onhost"))
+
+
+def what_is_not_there(real: RealBench) -> None:
+    test_host.refuses_what_is_not_there(real, _folder(real))
+
+
+def subnets(real: RealBench) -> None:
+    test_networks.test_subnets_that_overlap_are_refused_and_shown_for_what_they_take(real)
+
+
+def addresses_and_ports(real: RealBench) -> None:
+    test_networks.test_one_address_and_one_port_are_taken_by_who_runs_and_not_by_who_is_there(real)
+
+
+def networks_that_go(real: RealBench) -> None:
+    test_networks.test_a_network_goes_unless_something_runs_on_it_and_who_was_on_it_is_seen_to_be_off(real)
+
+
+def an_interface(real: RealBench) -> None:
+    """Podman lets two networks have one; a switch that asks it for less still comes through."""
+    test_networks.on_an_interface(real, alone=False)
+
+
+def _folder(real: RealBench) -> Path:
+    """Return a new folder that Podman sees, which has a memory of its own."""
+    return Path(tempfile.mkdtemp(dir=real.docker.directory))
+
+
+ALIKE: tuple[Callable[[RealBench], None], ...] = (
+    what_a_service_has_of_its_host,
+    what_is_not_there,
+    subnets,
+    addresses_and_ports,
+    networks_that_go,
+    an_interface,
+)
+
+
+@pytest.fixture(scope="module")
+def real_podman() -> Iterator[RealBench]:
+    """Lend a Podman in namespaces of its own."""
+    with tempfile.TemporaryDirectory(prefix="checkvalve-podman-") as folder, podman.running(Path(folder)) as engine:
+        yield RealBench(engine)
+
+
+@pytest.mark.real_parts
+@pytest.mark.slow
+def test_what_a_service_has_of_its_host_it_has_on_podman_too(real_podman: RealBench) -> None:
+    """Two of them, by a seed; all: tests/proofs/test_podman.py."""
+    print(f"seed {SEED}")
+    for each in random.Random(SEED).sample(ALIKE, 2):
+        each(real_podman)

@@ -3,8 +3,11 @@
 
 import asyncio
 from datetime import datetime
+from pathlib import Path
 
 from checkvalve import clock
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class RealClock:
@@ -13,6 +16,10 @@ class RealClock:
     def now(self) -> datetime:
         """Return what the wall clock says, in UTC."""
         return clock.now()
+
+    def local(self) -> datetime:
+        """Return the same in the time zone of this host."""
+        return clock.now().astimezone()
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never jumps."""
@@ -29,3 +36,10 @@ class RealClock:
     def chance(self) -> float:
         """Return a number in [0, 1)."""
         return (int.from_bytes(clock.entropy(7)) >> 3) / (1 << 53)
+
+    def boot_id(self) -> str:
+        """Return the kernel's own name of this boot, "" if it cannot be read."""
+        try:
+            return BOOT_ID.read_text().strip()
+        except (OSError, ValueError):
+            return ""

@@ -7,7 +7,7 @@ sleeps on it finds the time gone, which fits one task alone.
 
 import asyncio
 import heapq
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from checkvalve import ids
 from checkvalve.crypto import digests
@@ -21,16 +21,22 @@ class SimulatedClock:
 
     def __init__(self, begin: datetime = BEGIN, seed: int = 0, *, leaps: bool = False) -> None:
         self._wall = begin
+        self.zone = timezone(timedelta())
         self._passed = 0.0
         self._seed = seed
         self._leaps = leaps
         self._draws = 0
+        self._boots = 1
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
 
     def now(self) -> datetime:
         """Return the wall clock, in whole milliseconds."""
         moment = self._wall + timedelta(seconds=self._passed)
         return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+    def local(self) -> datetime:
+        """Return the wall clock in the zone that was set."""
+        return self.now().astimezone(self.zone)
 
     def monotonic(self) -> float:
         """Return the seconds that passed."""
@@ -75,7 +81,12 @@ class SimulatedClock:
         """Begin the clock that never jumps anew, as a boot does; the wall clock goes on. Nobody may be asleep."""
         self._wall += timedelta(seconds=self._passed)
         self._passed = 0.0
+        self._boots += 1
         self._sleepers.clear()
+
+    def boot_id(self) -> str:
+        """Return which boot this is."""
+        return f"boot {self._boots}"
 
     async def _settle(self) -> None:
         for _ in range(_TURNS):

@@ -82,6 +82,10 @@ class Calls(Protocol):
         """Return how many bytes may still be written."""
         ...
 
+    def room(self, folder: str) -> tuple[int, int, int]:
+        """Return which disk a folder of the host is on ("": this directory), its free bytes, and all of them."""
+        ...
+
     def close_all(self) -> None:
         """Let go of the directory."""
         ...
@@ -202,3 +206,9 @@ class Kernel:
         """See `Calls`."""
         room = os.statvfs(self._root)
         return room.f_bavail * room.f_frsize
+
+    def room(self, folder: str) -> tuple[int, int, int]:
+        """See `Calls`."""
+        path = Path(folder) if folder and Path(folder).is_dir() else self._root
+        room = os.statvfs(path)
+        return path.stat().st_dev, room.f_bavail * room.f_frsize, room.f_blocks * room.f_frsize

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from checkvalve.agent.budget import Room
 from checkvalve.agent.disk.calls import LOCK, Calls, Kernel
 from checkvalve.errors import CheckvalveError, ConflictError, InvalidError, NotFoundError, UnavailableError
 
@@ -78,6 +79,12 @@ class FileDisk:
         """Return how many bytes may be written, the reserve left out."""
         with self._telling(""):
             return max(0, self._calls.free() - self._reserve)
+
+    def room(self, folder: str = "") -> Room:
+        """Return the room on the disk of a folder; the reserve is kept on the device's own."""
+        with self._telling(""):
+            own, found = self._calls.room(""), self._calls.room(folder)
+        return Room(*found, kept=self._reserve if found[0] == own[0] else 0)
 
     def replace(self, name: str, data: bytes) -> None:
         """Have the file hold `data`, or what it held before (rule 1)."""

@@ -57,6 +57,7 @@ class Memory:
 
     def __init__(self, seed: int, capacity: int) -> None:
         self.operations = 0
+        self.written = self.syncs = 0  # bytes, and calls that reach the platter
         self.capacity = capacity
         self.failing = False
         self.unreadable: set[str] = set()
@@ -143,6 +144,7 @@ class Memory:
         except PowerCut:
             self._put(file, offset, data[: self._draw(len(data) + 1)])
             raise
+        self.written += len(data) - lacking
         self._put(file, offset, data[: len(data) - lacking])
         if lacking:
             raise _failure(errno.ENOSPC)
@@ -156,6 +158,7 @@ class Memory:
     def sync(self, handle: int) -> None:
         """See `Calls`."""
         self._acts()
+        self.syncs += 1
         file = self._handles[handle]
         for offset, data in file.unsynced:
             _write(file.platter, offset, data)
@@ -181,6 +184,7 @@ class Memory:
     def sync_folder(self, folder: str) -> None:
         """See `Calls`."""
         self._acts()
+        self.syncs += 1
         rest = []
         for change in self._changes:
             if folder in change.folders():
@@ -201,6 +205,11 @@ class Memory:
     def free(self) -> int:
         """See `Calls`."""
         return max(0, self.capacity - sum(len(file.data) for file in self._files.values()))
+
+    def room(self, folder: str) -> tuple[int, int, int]:
+        """See `Calls`; all folders are on this disk."""
+        self._lives()
+        return len(folder[:0]), self.free(), self.capacity
 
     def close_all(self) -> None:
         """See `Calls`."""

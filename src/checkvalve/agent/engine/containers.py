@@ -3,8 +3,9 @@
 
 Rules: 1. what the manifest does not say is the image's own; 2. a service without networks has none: the engine's
 default bridge has others on it; 3. the agent restarts until a release is committed, so a container is made with policy
-`no`; 4. a volume that is to be a copy stays empty until it is one: the image's files do not go into it; 5. logs have a
-bound; 6. one definition has one digest, which the container carries, so that another content under its name is seen.
+`no`; 4. a volume that is to be a copy stays empty until it is one: the image's files do not go into it; 5. one
+definition has one digest, which the container carries, so that another content under its name is seen. What a service
+has of its host says `host`.
 """
 
 from collections.abc import Collection
@@ -13,16 +14,14 @@ from typing import Any, cast
 
 from checkvalve import canonical
 from checkvalve.agent import steps
+from checkvalve.agent.engine import host
 from checkvalve.agent.steps import Slot
 from checkvalve.crypto import digests
-from checkvalve.protocol.workload import Attachment, Check, Service
+from checkvalve.protocol.workload import Check, Service
 
 DEFINITION = "checkvalve.definition"
 NO_NETWORK = "none"
 _MILLISECOND = 1_000_000  # in nanoseconds, which Docker counts in
-
-LOGS = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}}  # rule 5
-PODMAN_LOGS = {"Type": "k8s-file", "Config": {"max-size": "10m"}}
 
 
 @dataclass(frozen=True)
@@ -36,11 +35,22 @@ class Wanted:
     copies: tuple[str, ...]  # volumes of it that are to be copies
 
 
-def wanted(slot: Slot, service: str, *, entrypoint: tuple[str, ...] = (), podman: bool = False) -> Wanted:
-    """Return what `Create` makes. `entrypoint` is the image's own, which `needs_entrypoint` says when to look up."""
+def wanted(
+    slot: Slot,
+    service: str,
+    *,
+    entrypoint: tuple[str, ...] = (),
+    podman: bool = False,
+    files: str = "",
+    secrets: str = "",
+) -> Wanted:
+    """Return what `Create` makes. `entrypoint` is the image's own, which `needs_entrypoint` says when to look up.
+
+    `files` and `secrets` are the roots of what the device lays out (`places`).
+    """
     said = slot.manifest.services[service]
-    attached = {slot.network(each.network): _endpoint(service, each) for each in said.networks}
-    first = next(iter(attached), NO_NETWORK)  # rule 2
+    attached = {slot.network(each.network): host.endpoint(service, each) for each in host.attachments(said)}
+    first = host.HOST_NETWORK if said.host_network else next(iter(attached), NO_NETWORK)  # rule 2
     body: dict[str, Any] = {
         "Image": said.image,
         "Env": [f"{name}={value}" for name, value in sorted(said.environment.items())],
@@ -49,13 +59,19 @@ def wanted(slot: Slot, service: str, *, entrypoint: tuple[str, ...] = (), podman
         **_command(said, entrypoint),
         **_plain(said),
         "HostConfig": _host(slot, said, first, podman=podman),
-        "NetworkingConfig": {"EndpointsConfig": {first: attached[first]} if attached else {}},
+        "NetworkingConfig": {"EndpointsConfig": {first: attached[first]} if first in attached else {}},
     }
+    body["HostConfig"]["Mounts"] += host.mounts(slot, service, files, secrets)
+    if mac := next((each["MacAddress"] for each in attached.values() if "MacAddress" in each), ""):
+        body["MacAddress"] = mac
     if said.ports:
         body["ExposedPorts"] = {f"{port.target}/{port.protocol}": {} for port in said.ports}
     if said.check is not None:
         body["Healthcheck"] = _health(said.check)
-    definition = digests.sha256_hex(canonical.dumps(cast("canonical.Json", [body, list(attached)])))  # rule 6
+    defined: list[Any] = [body, list(attached)]
+    if fixed := {name: each for name, each in attached.items() if each.keys() != {"Aliases"}}:
+        defined.append(fixed)
+    definition = digests.sha256_hex(canonical.dumps(cast("canonical.Json", defined)))  # rule 5
     body["Labels"][DEFINITION] = definition
     copies = tuple(sorted({slot.volumes[mount.volume] for mount in said.mounts if _is_copy(slot, mount.volume)}))
     return Wanted(slot.container(service), body, definition, attached, copies)
@@ -86,10 +102,6 @@ def _is_copy(slot: Slot, volume: str) -> bool:
     return volume in keys or slot.volumes[volume] in keys
 
 
-def _endpoint(service: str, attachment: Attachment) -> dict[str, Any]:
-    return {"Aliases": sorted({service, *attachment.aliases})}
-
-
 def _command(said: Service, own: tuple[str, ...]) -> dict[str, Any]:
     """Rule 1. An empty entrypoint is `[""]` in Docker's words; with any entrypoint the image's command is not used."""
     found: dict[str, Any] = {}
@@ -112,10 +124,10 @@ def _plain(said: Service) -> dict[str, Any]:
 
 
 def _host(slot: Slot, said: Service, network: str, *, podman: bool) -> dict[str, Any]:
-    host: dict[str, Any] = {
+    found: dict[str, Any] = {
         "NetworkMode": network,
         "RestartPolicy": {"Name": "no"},  # rule 3
-        "LogConfig": PODMAN_LOGS if podman else LOGS,
+        "LogConfig": host.log(said.log, podman=podman),
         "ReadonlyRootfs": said.read_only,
         "Mounts": [
             {
@@ -132,16 +144,16 @@ def _host(slot: Slot, said: Service, network: str, *, podman: bool) -> dict[str,
         ],
     }
     if said.init:
-        host["Init"] = True
+        found["Init"] = True
     if said.no_new_privileges:
-        host["SecurityOpt"] = ["no-new-privileges"]
+        found["SecurityOpt"] = ["no-new-privileges"]
     if said.cap_drop:
-        host["CapDrop"] = list(said.cap_drop)
+        found["CapDrop"] = list(said.cap_drop)
     if said.tmpfs:
-        host["Tmpfs"] = dict.fromkeys(said.tmpfs, "")
+        found["Tmpfs"] = host.tmpfs(said.tmpfs)
     if said.ports:
-        host["PortBindings"] = _bindings(said)
-    return host
+        found["PortBindings"] = _bindings(said)
+    return found | host.reach(said)
 
 
 def _bindings(said: Service) -> dict[str, list[dict[str, str]]]:

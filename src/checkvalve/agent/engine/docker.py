@@ -7,21 +7,35 @@ are as it says, whoever made them so; 4. a container with another content than w
 for another attempt; 5. Podman 4 cannot change the policy of a container: there the agent alone starts again what ends,
 and the policy asked for is remembered here. An agent that comes anew sees `no`, and asks again;
 6. Podman hands out a volume's files as if they were all root's, so that nothing is copied there, and a release that
-needs a copy is refused before anything is stopped for it.
+needs a copy is refused before anything is stopped for it; 7. what a container needs of the host is looked for as it is
+made: nothing has been stopped for it then.
 """
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from checkvalve.agent import steps
-from checkvalve.agent.engine import archive, containers, copying, loading, probing, reading, streams, subnets
-from checkvalve.agent.engine.networks import Networks
-from checkvalve.agent.engine.watching import Watching
+from checkvalve.agent.engine import (
+    archive,
+    containers,
+    copying,
+    host,
+    loading,
+    probing,
+    reading,
+    reading_logs,
+    refusals,
+    subnets,
+)
+from checkvalve.agent.engine.networks import HIDDEN, Networks, grounds
+from checkvalve.agent.engine.watching import Ended, Watching
 from checkvalve.agent.engine.wire import RefusedError, Wire
-from checkvalve.agent.ports import About, OpenBlob
+from checkvalve.agent.laying.simulated import Simulated as NoLaying
+from checkvalve.agent.ports import About, Laying, OpenBlob
 from checkvalve.agent.steps import Container, Observed, Slot, Step
 from checkvalve.errors import ConflictError
 from checkvalve.protocol.workload import ExecProbe, Probe
@@ -32,22 +46,38 @@ _SETTLES = 50  # tries, a fifth of a second apart, until an engine has ended wha
 
 
 class Docker:
-    """An engine (`ports.Engine`). `pool` is the IPv4 network its networks get subnets of; "": as the engine likes."""
+    """An engine (`ports.Engine`). `pool` is the IPv4 network its networks get subnets of; "": as the engine likes.
 
-    def __init__(self, device: str, open_blob: OpenBlob, *, socket: str = SOCKET, pool: str = "") -> None:
+    `laying` is where files and secrets of releases lie; without one, no release is given any.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        open_blob: OpenBlob,
+        *,
+        socket: str = SOCKET,
+        pool: str = "",
+        laying: Laying | None = None,
+    ) -> None:
         self._device = device
+        self._laying: Laying = laying or NoLaying()
         self._open_blob = open_blob
         self._wire = Wire(socket)
         self._networks = Networks(self._wire, device, subnets.pool(pool) if pool else None)
         self._watching = Watching(self._wire, device)
         self._known: dict[str, str] = {}  # container by name or id -> id (rule 2)
         self._images: dict[str, str] = {}  # engine's id -> config digest
+        self._nets: dict[str, dict[str, Any]] = {}  # this device's networks by name, as last seen
         self._policies: dict[str, str] = {}  # container's id -> what Podman does not keep (rule 5)
 
     async def about(self) -> About:
         """Return what it is."""
         version = await self._wire.version()
-        return About(version.kind, f"{version.kind} {version.number}".strip())
+        words, root = f"{version.kind} {version.number}".strip(), ""
+        with contextlib.suppress(ConflictError):  # who stands before the socket may not let it through
+            root = str((await self._wire.call("GET", "/info") or {}).get("DockerRootDir") or "")
+        return About(version.kind, words, root)
 
     async def observe(self) -> Observed:
         """Return what there is now of this device, and all images."""
@@ -61,13 +91,16 @@ class Docker:
         ours = [str(each["Id"]) for each in listed or () if steps.ATTEMPT in (each.get("Labels") or {})]
         inspected = await asyncio.gather(*(self._inspect(each) for each in ours))
         self._images = reading.images(images or ())
+        self._nets = {str(each["Name"]): each for each in networks or ()}
         found = [self._seen(said) for said in inspected if said is not None]
         self._known = {key: each.id for each in found for key in (each.id, each.name)}
         return Observed(
             containers=tuple(sorted(found, key=lambda each: each.name)),
-            images=frozenset(self._images.values()),
-            networks=frozenset(str(each["Name"]) for each in networks or ()),
+            images=reading.whole(images or ()),
+            networks=frozenset(self._nets),
             volumes=reading.volumes((volumes or {}).get("Volumes") or ()),
+            laid=self._laying.laid(),
+            grounds=grounds(self._nets.values()),
         )
 
     async def do(self, step: Step) -> None:
@@ -78,7 +111,7 @@ class Docker:
             case steps.DropImage():
                 await loading.drop(self._wire, self._device, step.image)
             case steps.MakeNetwork():
-                await self._networks.make(step.name, internal=step.internal)
+                await self._networks.make(step)
             case steps.DropNetwork():
                 await self._networks.drop(step.name)
             case steps.MakeVolume():
@@ -88,6 +121,10 @@ class Docker:
                 await copying.copy(self._wire, self._device, step, await self._image(step.image))
             case steps.Create():
                 await self._create(step.slot, step.service)
+            case steps.Lay():
+                self._laying.lay(step.slot)
+            case steps.Unlay():
+                self._laying.unlay(step.attempt)
             case _:
                 await self._change(step)
 
@@ -96,29 +133,27 @@ class Docker:
         identity = await self._identity(container)
         if identity is None:
             return "There is no such container."
-        address = ""
-        if not isinstance(probe, ExecProbe):
-            said = await self._inspect(identity)
-            address = reading.address(said) if said else ""
-            if said and reading.container(said, {}).state != "running":
-                return "It is not running."
-        return await probing.ask(self._wire, identity, address, probe)
+        if isinstance(probe, ExecProbe):
+            return await probing.run(self._wire, identity, probe)
+        hidden = {name for name, each in self._nets.items() if each.get("Driver") in HIDDEN}
+        return await probing.dial(await self._inspect(identity) or {}, hidden, probe)
 
-    async def logs(self, container: str, lines: int, limit: int) -> str:
+    async def logs(self, container: str, lines: int, limit: int, since: int = 0) -> str:
         """Return the last lines of both streams, at most `limit` bytes; "" of a container that is gone."""
         identity = await self._identity(container)
-        if identity is None:
-            return ""
-        tail = streams.Tail(limit)
-        params = {"stdout": "1", "stderr": "1", "tail": str(lines)}
-        try:
-            async with self._wire.open("GET", f"/containers/{identity}/logs", params=params) as answer:
-                async for piece in answer.content.iter_any():
-                    tail.add(piece)
-        except RefusedError as error:
-            if error.status != 404:
-                raise
-        return tail.text(limit)
+        return "" if identity is None else await reading_logs.last(self._wire, identity, lines, limit, since)
+
+    async def follow(self, container: str, lines: int, since: int = 0) -> AsyncIterator[str]:
+        """Yield the last lines of both streams, and what they say from then on."""
+        identity = await self._identity(container)
+        if identity is not None:
+            async for piece in reading_logs.following(self._wire, identity, lines, since):
+                yield piece
+
+    async def inspect(self, container: str) -> Mapping[str, Any]:
+        """Return what the engine knows of it."""
+        identity = await self._identity(container)
+        return {} if identity is None else await self._inspect(identity) or {}
 
     async def changed(self) -> None:
         """Return when a container may have changed."""
@@ -143,8 +178,10 @@ class Docker:
                 await self._remove(step.container)
 
     def _seen(self, said: dict[str, Any]) -> Container:
-        found = reading.container(said, self._images)
-        return replace(found, policy=self._policies.get(found.id, found.policy))
+        networks = {name: str(each.get("Id", "")) for name, each in self._nets.items()}
+        found = reading.container(said, self._images, networks)
+        policy, ended = self._policies.get(found.id, found.policy), self._watching.ended.get(found.id, Ended())
+        return replace(found, policy=policy, last_exit=ended.code, oom=found.oom or ended.oom)
 
     async def _policy(self, container: str, policy: str) -> None:
         try:
@@ -171,10 +208,21 @@ class Docker:
 
     async def _create(self, slot: Slot, service: str) -> None:
         wanted = await self._wanted(slot, service)
+        body = wanted.body | {"Image": await self._image(slot.manifest.services[service].image)}
+        podman = await self._podman()
+        try:
+            if podman:  # rule 7
+                await host.present(self._wire, wanted.name, body)
+            await self._make(wanted, body, slot)
+            if not podman:
+                await host.reaches(self._wire, wanted.name, body)
+        except RefusedError as error:
+            raise refusals.told(service, error) from error
+
+    async def _make(self, wanted: containers.Wanted, body: dict[str, Any], slot: Slot) -> None:
         for volume in wanted.copies:
             await self._copies(volume)
             await copying.wait_for(self._wire, self._device, volume)
-        body = wanted.body | {"Image": await self._image(slot.manifest.services[service].image)}
         for _ in range(_SETTLES):
             try:
                 made = await self._wire.call(
@@ -189,7 +237,7 @@ class Docker:
             if said is None:  # somebody's request for the same name is under way, or its removal
                 await asyncio.sleep(0.2)
             elif self._fits(said, slot, wanted):
-                return await self._attach(wanted, str(said["Id"]), _networks(said))
+                return await self._attach(wanted, str(said["Id"]), reading.on(said))
             else:
                 await self._remove(wanted.name)
         raise ConflictError(
@@ -202,7 +250,14 @@ class Docker:
             with self._open_blob(said.image) as file:
                 config = json.load(file)
             own = tuple((config.get("config") or {}).get("Entrypoint") or ())
-        return containers.wanted(slot, service, entrypoint=own, podman=await self._podman())
+        return containers.wanted(
+            slot,
+            service,
+            entrypoint=own,
+            podman=await self._podman(),
+            files=self._laying.files,
+            secrets=self._laying.runtime,
+        )
 
     def _fits(self, said: dict[str, Any], slot: Slot, wanted: containers.Wanted) -> bool:
         """Tell whether a container of the wanted name is the wanted one (rules 1 and 4)."""
@@ -229,9 +284,9 @@ class Docker:
     async def _start(self, container: str) -> None:
         try:
             _there(container, await self._on(container, "POST", "/start"))
-        except RefusedError:
+        except RefusedError as error:
             if not await self._paused(container):
-                raise
+                raise refusals.told(container, error) from error
             await self._on(container, "POST", "/unpause")
 
     async def _stop(self, container: str, grace: int) -> None:
@@ -340,7 +395,3 @@ class Docker:
 def _there(container: str, found: bool) -> None:  # noqa: FBT001 -- the answer of the line before
     if not found:
         raise ConflictError("engine.refused", f"There is no container {container}.", "The device makes it anew.")
-
-
-def _networks(said: dict[str, Any]) -> list[str]:
-    return list(((said.get("NetworkSettings") or {}).get("Networks") or {}).keys())

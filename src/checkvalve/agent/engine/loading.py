@@ -3,8 +3,9 @@
 
 Rules: 1. layers that an image of the engine has in the same place are left out at first; an engine that will not have
 it so is given all of them; 2. afterwards the engine holds exactly what the release says, or nothing of it; 3. what is
-said to be loaded is on the platter: engines lose images to power cuts; 4. an image is let go of by the name this device
-gave it, so that what anybody else needs stays.
+said to be loaded is on the platter: engines lose images to power cuts. Until it is, the image goes by another name, and
+`reading.whole` passes it over: what an engine shows of it after a power cut may have empty files, and is loaded anew;
+4. an image is let go of by the name this device gave it, so that what anybody else needs stays.
 """
 
 import asyncio
@@ -24,25 +25,47 @@ _SLOWLY = 3600.0  # seconds for the slowest card that an image is unpacked on
 
 async def load(wire: Wire, device: str, image: Image, open_blob: OpenBlob) -> None:
     """Have the engine hold `image`; `InvalidError` (`engine.load`), and what `Wire.call` and `open_blob` raise."""
-    name = reading.image_name(device, image.config)
-    if await identity(wire, image.config, name, archive.manifest_digest(image)):
+    name, manifest = reading.image_name(device, image.config), archive.manifest_digest(image)
+    new = name + reading.NEW
+    if await _whole(wire, image.config, new) and await identity(wire, image.config, name, manifest):
         return
     held = await _held(wire, image)
     try:
-        await _send(wire, archive.pieces(image, name, open_blob, held))
+        await _send(wire, archive.pieces(image, new, open_blob, held))
     except ConflictError:
         if not held:
             raise
-        await _send(wire, archive.pieces(image, name, open_blob))  # rule 1
-    if not await identity(wire, image.config, name, archive.manifest_digest(image)):
-        await _quietly(wire, "DELETE", f"/images/{name}")  # rule 2
+        await _send(wire, archive.pieces(image, new, open_blob))  # rule 1
+    loaded = await identity(wire, image.config, new, manifest)
+    if not loaded:
+        await _quietly(wire, "DELETE", f"/images/{new}")  # rule 2
         raise _refused(image, "what it loaded is another image than the release names")
     await asyncio.to_thread(os.sync)  # rule 3
+    repository, _, tag = name.rpartition(":")
+    await wire.call("POST", f"/images/{new}/tag", params={"repo": repository, "tag": tag})
+    await _quietly(wire, "DELETE", f"/images/{new}")
+
+
+async def _whole(wire: Wire, config: str, new: str) -> bool:
+    """Tell whether an image is there; have nothing of a load of ours that was cut short (rule 3).
+
+    The engine lists such an image, and may not be able to say more of it. One that another device is loading stays.
+    """
+    listed = await wire.call("GET", "/images/json", params={"all": "1"}) or ()
+    if config in reading.whole(listed):
+        return True
+    names = [name for each in listed if reading.digest(str(each["Id"])) == config for name in reading.names(each)]
+    if all(name.endswith(new) for name in names):
+        for each in (new, config):
+            await _quietly(wire, "DELETE", f"/images/{each}")
+    return False
 
 
 async def drop(wire: Wire, device: str, config: str) -> None:
-    """Let go of an image (rule 4)."""
-    await _quietly(wire, "DELETE", f"/images/{reading.image_name(device, config)}")
+    """Let go of an image (rule 4), also by the name that a load which was cut short at its end left."""
+    name = reading.image_name(device, config)
+    for each in (name + reading.NEW, name):
+        await _quietly(wire, "DELETE", f"/images/{each}")
 
 
 async def identity(wire: Wire, config: str, name: str, manifest: str = "") -> str:
@@ -104,11 +127,20 @@ async def _held(wire: Wire, image: Image) -> tuple[str, ...]:
     listed = await wire.call("GET", "/images/json", params={"all": "1"})
     if reading.by_manifest(listed or ()):
         return ()  # that store wants every blob that a manifest names
-    found = await asyncio.gather(*(_quietly(wire, "GET", f"/images/{each['Id']}/json") for each in listed or ()))
-    layers = [((each or {}).get("RootFS") or {}).get("Layers") or [] for each in found]
+    whole = [str(each["Id"]) for each in listed or () if reading.is_whole(each)]
+    layers = await asyncio.gather(*(_layers(wire, each) for each in whole))
     most = max((_same(image, each) for each in layers), default=0)
     later = {layer.digest for layer in image.layers[most:]}
     return tuple(layer.digest for layer in image.layers[:most] if layer.digest not in later)
+
+
+async def _layers(wire: Wire, engines: str) -> Sequence[str]:
+    """Return the layers of an image by the engine's id; none of one of which it cannot say them."""
+    try:
+        found = await wire.call("GET", f"/images/{engines}/json")
+    except RefusedError:
+        return ()
+    return (found.get("RootFS") or {}).get("Layers") or ()
 
 
 def _same(image: Image, layers: Sequence[str]) -> int:

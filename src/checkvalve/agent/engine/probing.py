@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asks a container whether it is well: over its own address, or by a command inside it.
 
-The agent dials the container itself, so that a probe needs no port published, no other image and no shell. "" is a
-pass, anything else is why not, in a sentence.
+The agent dials the container itself, so that a probe needs no port published, no other image and no shell; what is on
+the host's network is dialled at 127.0.0.1. "" is a pass, anything else is why not, in a sentence.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import aiohttp
 from yarl import URL
 
-from checkvalve.agent.engine import streams
+from checkvalve.agent.engine import reading, streams
 from checkvalve.agent.engine.wire import RefusedError, Wire
 from checkvalve.errors import UnavailableError
 from checkvalve.protocol.workload import ExecProbe, HttpProbe, Probe, TcpProbe
@@ -20,24 +22,38 @@ _SHOWN = 300  # characters of what a command said
 _BYTES = 4096
 
 
-async def ask(wire: Wire, container: str, address: str, probe: Probe) -> str:
-    """Return "" or why not. `container` is an id; `address` one of its own, empty if it has none."""
-    seconds = probe.timeout_ms / 1_000
+async def run(wire: Wire, container: str, probe: ExecProbe) -> str:
+    """Return "" or why not, of a command in a container by its id."""
     try:
-        async with asyncio.timeout(seconds):
-            match probe:
-                case ExecProbe():
-                    return await _exec(wire, container, probe)
-                case HttpProbe() | TcpProbe() if not address:
-                    return "It is on no network, so nothing can reach its port."
-                case HttpProbe():
-                    return await _http(address, probe)
-                case TcpProbe():
-                    return await _tcp(address, probe)
+        async with asyncio.timeout(probe.timeout_ms / 1_000):
+            return await _exec(wire, container, probe)
     except TimeoutError:
-        return f"It did not answer within {seconds:g} s."
+        return _late(probe)
     except RefusedError as error:
         return error.sentence
+
+
+async def dial(said: Mapping[str, Any], hidden: Collection[str], probe: HttpProbe | TcpProbe) -> str:
+    """Return "" or why not, of a port of a container by its inspection.
+
+    `hidden` are networks whose addresses a device reaches from anywhere but itself.
+    """
+    if said and reading.container(said, {}).state != "running":
+        return "It is not running."
+    address = reading.address(said, hidden)
+    if not address:
+        return "It is on no network, so nothing can reach its port."
+    try:
+        async with asyncio.timeout(probe.timeout_ms / 1_000):
+            why = await (_http(address, probe) if isinstance(probe, HttpProbe) else _tcp(address, probe))
+    except TimeoutError:
+        why = _late(probe)
+    unseen = why and set(reading.on(said)) <= set(hidden)
+    return f"{why} A device does not reach what it has on macvlan or ipvlan: probe it by a command." if unseen else why
+
+
+def _late(probe: Probe) -> str:
+    return f"It did not answer within {probe.timeout_ms / 1_000:g} s."
 
 
 async def _http(address: str, probe: HttpProbe) -> str:

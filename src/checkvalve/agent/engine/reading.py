@@ -3,16 +3,19 @@
 
 Rules: 1. an image is its config digest. The containerd image store calls it by the digest of a manifest instead: there
 the name that we gave it at its loading says which it is, and nowhere else; 2. a volume is there when it is whole: one
-that has a mark beside it is awaited, or a copy that was cut short; 3. Podman's words for states are put into Docker's.
+that has a mark beside it is awaited, or a copy that was cut short; 3. Podman's words for states are put into Docker's;
+4. a container is on a network if it is the one of today: Docker knows it by its id since the container's first start;
+5. an image that has no name, or only that of one being loaded, is none: it may not all have come to the platter.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from checkvalve.agent import steps
 from checkvalve.agent.steps import Container
 
+NEW = "-new"  # end of the name of an image that is being loaded
 OF = "checkvalve.mark"  # label of a mark: the volume it is about
 State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 
@@ -44,8 +47,10 @@ def image_name(device: str, config: str) -> str:
     return f"checkvalve/{device}:{config.removeprefix('sha256:')}"
 
 
-def container(said: Mapping[str, Any], images: Mapping[str, str]) -> Container:
-    """Return a container of its inspection; `images` are config digests by the engine's ids."""
+def container(
+    said: Mapping[str, Any], images: Mapping[str, str], networks: Mapping[str, str] | None = None
+) -> Container:
+    """Return a container of its inspection; `images` are config digests by the engine's ids, `networks` ids by name."""
     state = said.get("State") or {}
     labels = (said.get("Config") or {}).get("Labels") or {}
     health = (state.get("Health") or {}).get("Status") or ""
@@ -64,7 +69,14 @@ def container(said: Mapping[str, Any], images: Mapping[str, str]) -> Container:
         restarts=int(said.get("RestartCount") or 0),
         policy=str((host.get("RestartPolicy") or {}).get("Name") or "no"),
         started=not str(state.get("StartedAt") or _NEVER).startswith(_NEVER),
+        oom=bool(state.get("OOMKilled")),
+        networks=None if networks is None else _on(said, networks),
     )
+
+
+def idle(listed: Mapping[str, Any]) -> bool:
+    """Tell whether a container, as it is listed, does not run; one that is being removed does not either."""
+    return _STATES.get(str(listed.get("State", ""))) in ("created", "exited", "dead", "removing")
 
 
 def digest(identity: str) -> str:
@@ -75,6 +87,25 @@ def digest(identity: str) -> str:
 def images(listed: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     """Return the config digest of each image by the engine's id (rule 1)."""
     return {digest(str(each["Id"])): _config(each) for each in listed}
+
+
+def whole(listed: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the config digests of the images that are there, as far as their names tell (rule 5)."""
+    return frozenset(_config(each) for each in listed if is_whole(each))
+
+
+def is_whole(each: Mapping[str, Any]) -> bool:
+    """Tell whether somebody names an image otherwise than as one that is being loaded (rule 5)."""
+    return any(not name.endswith(NEW) for name in names(each))
+
+
+def names(each: Mapping[str, Any]) -> list[str]:
+    """Return the names of an image; of one that has none the digests by which it was pulled."""
+    tags, pulled = (
+        [str(name) for name in each.get(key) or () if not str(name).startswith("<none>")]
+        for key in ("RepoTags", "RepoDigests")
+    )
+    return tags or pulled
 
 
 def by_manifest(listed: Iterable[Mapping[str, Any]]) -> bool:
@@ -92,14 +123,31 @@ def volumes(listed: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(names - marked)
 
 
-def address(said: Mapping[str, Any]) -> str:
-    """Return an address of a container, the first of its networks' by name; empty if it has none."""
+def address(said: Mapping[str, Any], hidden: Collection[str] = ()) -> str:
+    """Return an address of a container, the first of its networks' by name; empty if it has none.
+
+    One on the host's own network has the host's. Networks that are `hidden` count only where there is no other.
+    """
     networks = (said.get("NetworkSettings") or {}).get("Networks") or {}
+    if (said.get("HostConfig") or {}).get("NetworkMode") == "host":
+        return "127.0.0.1"
     for key in ("IPAddress", "GlobalIPv6Address"):
-        for _, each in sorted(networks.items()):
+        for _, each in sorted(networks.items(), key=lambda item: (item[0] in hidden, item[0])):
             if each.get(key):
                 return str(each[key])
     return ""
+
+
+def on(said: Mapping[str, Any]) -> list[str]:
+    """Return the names of the networks that a container is on, or was on when it ran."""
+    return list(((said.get("NetworkSettings") or {}).get("Networks") or {}).keys())
+
+
+def _on(said: Mapping[str, Any], networks: Mapping[str, str]) -> frozenset[str]:
+    """Rule 4. Podman says a network's name where Docker says its id."""
+    there = (said.get("NetworkSettings") or {}).get("Networks") or {}
+    known = {name: str(each.get("NetworkID") or "") for name, each in there.items()}
+    return frozenset(name for name, its in known.items() if name in networks and its in ("", name, networks[name]))
 
 
 def _is_manifest(each: Mapping[str, Any]) -> bool:

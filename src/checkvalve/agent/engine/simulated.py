@@ -7,12 +7,13 @@ starts again. What a container does is said in its environment (`play`). Nothing
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from checkvalve import clock as real
 from checkvalve.agent import steps
-from checkvalve.agent.engine import containers, play, simulation, unpacking
+from checkvalve.agent.engine import containers, play, simulation, unpacking, ways
 from checkvalve.agent.engine.ground import Ground
 from checkvalve.agent.engine.simulation import Box, Bucket, World
 from checkvalve.agent.ports import About, OpenBlob
@@ -78,6 +79,8 @@ class Simulated:
                 volumes=frozenset(
                     name for name, each in world.volumes.items() if each.device == self._device and not each.mark
                 ),
+                grounds=ways.grounds(world, self._device),
+                laid=frozenset(name for name, each in world.laid.items() if each.device == self._device),
             )
 
     async def do(self, step: Step) -> None:
@@ -103,12 +106,33 @@ class Simulated:
                 return "It is not running."
             return _answer(play.read(box.script), probe)
 
-    async def logs(self, container: str, lines: int, limit: int) -> str:
+    async def logs(self, container: str, lines: int, limit: int, since: int = 0) -> str:  # noqa: ARG002 - has no times
         """Return the last lines that the container said."""
         with self._world() as world:
             box = self._find(world, container)
             text = "".join(f"{line}\n" for line in box.log[-lines:]) if box and lines > 0 else ""
         return text.encode()[-limit:].decode(errors="ignore") if limit > 0 else ""
+
+    async def follow(self, container: str, lines: int, since: int = 0) -> AsyncIterator[str]:
+        """Yield the last lines, and what it says from then on."""
+        yield await self.logs(container, lines, 1 << 20, since)
+        said: list[str] | None = None
+        while True:
+            with self._world() as world:
+                box = self._find(world, container)
+                log, runs = (list(box.log), box.status == "running") if box else ([], False)
+            if said is not None:
+                yield "".join(f"{line}\n" for line in log[len(said) :])
+            if not runs:
+                return
+            said = log
+            await self._clock.sleep(0.2)
+
+    async def inspect(self, container: str) -> Mapping[str, Any]:
+        """Return what is known of it."""
+        with self._world() as world:
+            box = self._find(world, container)
+            return {} if box is None else {"Name": box.name, "Config": {"Env": [f"{play.VARIABLE}={box.script}"]}}
 
     async def changed(self) -> None:
         """Return after a step, and when something happens by itself."""
@@ -144,7 +168,8 @@ class Simulated:
     def _take(self, world: World, step: Step) -> None:
         match step:
             case steps.MakeNetwork():
-                self._ours(world.networks.setdefault(step.name, self._device), step.name)
+                self._ours(world.networks.get(step.name, self._device), step.name)
+                ways.make(world, step, self._device)
             case steps.DropNetwork():
                 self._drop_network(world, step.name)
             case steps.MakeVolume():
@@ -153,6 +178,12 @@ class Simulated:
                 _drop_image(world, step.image, self._device)
             case steps.Create():
                 self._create(world, step.slot, step.service)
+            case steps.Lay():
+                world.laid.setdefault(step.slot.attempt, simulation.laid(step.slot))
+            case steps.Unlay():
+                if step.attempt in world.laid:
+                    self._ours(world.laid[step.attempt].device, step.attempt)
+                    del world.laid[step.attempt]
             case steps.Load() | steps.CopyVolume():
                 message = f"{step} is not taken at once"
                 raise TypeError(message)
@@ -195,9 +226,7 @@ class Simulated:
     def _drop_network(self, world: World, name: str) -> None:
         if name in world.networks:
             self._ours(world.networks[name], name)
-            if any(name in box.networks for box in world.boxes.values()):
-                raise ConflictError("engine.refused", f"The engine refused: network {name} has active endpoints")
-            del world.networks[name]
+            ways.drop(world, name)
 
     async def _copy(self, step: steps.CopyVolume) -> None:
         with self._world() as world:
@@ -260,11 +289,14 @@ def _box(world: World, slot: Slot, service: str, wanted: containers.Wanted) -> B
         image=said.image,
         definition=wanted.definition,
         script=said.environment.get(play.VARIABLE, ""),
+        environment=dict(said.environment),
         checked=_checked(said),
         ports=tuple(f"{port.protocol} {port.address}:{port.published}" for port in said.ports),
         networks=tuple(wanted.attached),
+        addresses=ways.addresses(wanted.attached),
         volumes=tuple((slot.volumes[mount.volume], mount.read_only) for mount in said.mounts),
         kills=said.stop_signal in ("SIGKILL", "9"),
+        bound=bool(said.files or said.secrets),
     )
 
 
@@ -279,15 +311,12 @@ def _checked(said: Service) -> tuple[float, float] | None:
 def _start(world: World, box: Box) -> None:
     if box.status == "running":
         return
-    missing = [name for name in box.networks if name not in world.networks]
-    taken = [
-        port for other in world.boxes.values() if other.status == "running" for port in other.ports if port in box.ports
-    ]
+    if simulation.unlaid(world, box):
+        raise ConflictError("engine.refused", "The engine refused: bind source path does not exist")
     if "refuse" in play.read(box.script).flags:
         box.code = 127
         raise ConflictError("engine.refused", f"The engine refused: {box.service} cannot be started")
-    if missing or taken:
-        why = f"network {missing[0]} not found" if missing else f"port {taken[0]} is already allocated"
+    if why := ways.taken(world, box):
         raise ConflictError("engine.refused", f"The engine refused: {why}")
     box.by_hand, box.restarts, box.delay = False, 0, 0.0
     simulation.start(box, world.now)

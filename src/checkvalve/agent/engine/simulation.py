@@ -4,15 +4,17 @@
 Rules, each as Docker does it: 1. a policy restarts after a tenth of a second, then twice as long each time up to a
 minute; who has run for ten seconds begins anew; 2. a stop by hand holds against every policy until the next start;
 3. when the daemon starts, `always` runs again even what was stopped by hand or never started, `unless-stopped` what was
-not stopped; 4. health begins with each start. Time that goes backward is a boot: the daemon has been started again.
+not stopped; 4. health begins with each start; 5. who is given files or secrets that do not lie there does not start.
+Time that goes backward is a boot: the daemon has been started again, and what lay in memory is gone.
 """
 
 from typing import Literal
 
 from msgspec import Struct, field
 
+from checkvalve.agent import given
 from checkvalve.agent.engine import play
-from checkvalve.agent.steps import Container
+from checkvalve.agent.steps import Container, Slot
 
 _FIRST = 0.1
 _LONGEST = 60.0
@@ -32,9 +34,11 @@ class Box(Struct):
     image: str
     definition: str
     script: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
     policy: str = "no"
     status: Literal["created", "running", "restarting", "exited"] = "created"
     code: int = 0
+    last: int | None = None  # how it ended last
     since: float = 0.0
     due: float = 0.0
     delay: float = 0.0
@@ -44,8 +48,11 @@ class Box(Struct):
     checked: tuple[float, float] | None = None  # seconds to the first result, and to a bad one
     ports: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()  # networks that it was on, and that have gone since
+    addresses: tuple[str, ...] = ()  # `network address`, of those that are its own
     volumes: tuple[tuple[str, bool], ...] = ()  # name, read-only
     kills: bool = False  # its stop signal is SIGKILL
+    bound: bool = False  # it is given files or secrets
     writes: bool = False  # it has started, and has not written yet
     log: list[str] = field(default_factory=list)
 
@@ -58,6 +65,21 @@ class Bucket(Struct):
     mark: str = ""
 
 
+class Laid(Struct):
+    """What lies there for the containers of an attempt; no text of it, only what changes with it."""
+
+    device: str
+    files: dict[str, str]
+    secrets: dict[str, str]
+
+
+class Plot(Struct):
+    """What a network takes for itself: a fixed subnet, an interface of the host."""
+
+    subnet: str = ""
+    parent: str = ""
+
+
 class World(Struct):
     """All that an engine holds, by name; images by config digest, with the devices that loaded them."""
 
@@ -66,12 +88,32 @@ class World(Struct):
     boxes: dict[str, Box] = field(default_factory=dict)
     images: dict[str, list[str]] = field(default_factory=dict)
     networks: dict[str, str] = field(default_factory=dict)
+    plots: dict[str, Plot] = field(default_factory=dict)  # of networks that take one
     volumes: dict[str, Bucket] = field(default_factory=dict)
+    laid: dict[str, Laid] = field(default_factory=dict)  # by attempt
+
+
+def laid(slot: Slot) -> Laid:
+    """Return what lies there once a slot was laid out."""
+    files = {f"{each.service}/{each.placed.name}": each.mark for each in given.files(slot)}
+    secrets = {
+        f"{name}/{placed.name}": slot.given.secrets[placed.name].version
+        for name, service in slot.manifest.services.items()
+        for placed in service.secrets
+        if slot.given is not None
+    }
+    return Laid(slot.device, files, secrets)
+
+
+def unlaid(world: World, box: Box) -> bool:
+    """Tell whether a box is given something that does not lie there (rule 5)."""
+    return box.bound and box.attempt not in world.laid
 
 
 def advance(world: World, now: float) -> None:
     """Let time go on until `now`."""
     if now < world.now:
+        world.laid = {attempt: each for attempt, each in world.laid.items() if not each.secrets}
         boot(world, now)
     for box in world.boxes.values():
         while _next(box, now):
@@ -87,6 +129,8 @@ def boot(world: World, now: float) -> None:
         if box.status in ("running", "restarting"):
             _end(box, min(box.since, now), box.code if box.status == "restarting" else 137, again=False)
         stays = box.policy == "unless-stopped" and not box.by_hand
+        if unlaid(world, box):
+            continue
         if box.policy == "always" or stays or (box.policy == "on-failure" and box.code and not box.by_hand):
             start(box, now)
     world.now = now
@@ -130,6 +174,8 @@ def seen(box: Box, now: float) -> Container:
         restarts=box.restarts,
         policy=box.policy,
         started=box.started,
+        networks=frozenset(box.networks) - set(box.off),
+        last_exit=box.last,
     )
 
 
@@ -174,7 +220,7 @@ def _moments(box: Box) -> list[float]:
 
 def _end(box: Box, moment: float, code: int, *, again: bool) -> None:
     ran = moment - box.since
-    box.status, box.code, box.since = "exited", code, moment
+    box.status, box.code, box.last, box.since = "exited", code, code, moment
     wanted = box.policy in ("always", "unless-stopped") or (box.policy == "on-failure" and code != 0)
     if again and wanted and not box.by_hand:
         box.delay = _FIRST if ran >= _LONG or not box.delay else min(2 * box.delay, _LONGEST)

@@ -4,6 +4,7 @@
 Docker's format of attached streams: eight bytes (stream, three zeros, length, big-endian), then so many of text.
 """
 
+import codecs
 from collections import deque
 
 
@@ -50,3 +51,20 @@ class Tail:
         self._size += len(data)
         while self._size - len(self._kept[0]) >= self._limit:
             self._size -= len(self._kept.popleft())
+
+
+class Flow(Tail):
+    """Gives on what comes, as it comes."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self._come = bytearray()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def taken(self) -> str:
+        """Return what came since the last time, as text; a character that is not whole yet comes with the rest."""
+        come, self._come = bytes(self._come), bytearray()
+        return self._decoder.decode(come).replace("\0", "\ufffd")
+
+    def _keep(self, data: bytes) -> None:
+        self._come += data

@@ -4,7 +4,7 @@
 Rules: 1. an engine is asked in API 1.41, or in the oldest that it still speaks: Debian's Docker, Podman and the newest
 Docker all do; 2. no answer, or none in time, is `engine.unreachable`, an answer that says no is `engine.refused` with
 the engine's own words; 3. nothing of any size is held whole: archives go through in pieces; 4. a name that is taken is
-status 409 also where Podman says 500.
+status 409, and a log that nobody keeps 501, also where Podman says 500.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ SOON = 60.0  # seconds for what an engine answers at once
 PIECE = 256 * 1024
 MOST = 32 * 1024 * 1024  # bytes of an answer that is held whole
 _TAKEN = ("that name is already in use", "network already exists", "volume already exists")  # rule 4
+_SILENT = "this container is not logging output"
 Params = Mapping[str, str]
 
 
@@ -163,7 +164,8 @@ def _refused(status: int, data: bytes) -> RefusedError:
         found = json.loads(data)
         if isinstance(found, dict):
             cause = str(found.get("cause") or "")
-            return RefusedError(409 if cause in _TAKEN else status, str(found.get("message") or cause))
+            status = 409 if cause in _TAKEN else 501 if cause == _SILENT else status
+            return RefusedError(status, str(found.get("message") or cause))
     return RefusedError(status, data.decode(errors="replace"))
 
 

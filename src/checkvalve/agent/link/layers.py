@@ -55,7 +55,9 @@ def unreachable(error: Exception, way: Way) -> UnavailableError:
         case aiohttp.ClientConnectorError():
             return _unconnected(error, way)
         case aiohttp.ClientHttpProxyError():
-            return _failed("proxy", f"The proxy {way.proxy} does not let through to {way.address}: {error.status}.")
+            return _failed("proxy", _shut(error.status, way))
+        case aiohttp.ClientResponseError():
+            return _failed("proxy", f"What the proxy {way.proxy} answered is not what an HTTP proxy answers.")
         case aiohttp.ConnectionTimeoutError():
             through = f" through the proxy {way.proxy}" if way.proxy else ""
             sentence = f"{way.address} does not answer{through}: it is off, or something on the way drops the packets."
@@ -66,6 +68,12 @@ def unreachable(error: Exception, way: Way) -> UnavailableError:
             return _no_handshake(error.__cause__.reason or "", way)
         case _:
             return _failed("plane", f"The connection to {way.address} broke off before the answer was whole.")
+
+
+def proxys(error: Exception) -> bool:
+    """Tell whether it is about an answer of the proxy's own."""
+    asked = error.request_info.method if isinstance(error, aiohttp.ClientResponseError) else ""
+    return isinstance(error, aiohttp.ClientHttpProxyError) or asked == "CONNECT"
 
 
 def together(failures: list[UnavailableError]) -> UnavailableError:
@@ -148,6 +156,13 @@ def _failed(layer: str, sentence: str) -> UnavailableError:
         "plane": "It is tried again by itself. If it lasts, look at the plane.",
     }
     return UnavailableError("link.unreachable", sentence, remedies[layer], layer=layer)
+
+
+def _shut(status: int, way: Way) -> str:
+    """Return what a proxy's refusal means."""
+    if status == 407:
+        return f"The proxy {way.proxy} asks for a name and a password, or does not take those it was given (407)."
+    return f"The proxy {way.proxy} does not let through to {way.address}: {status}."
 
 
 def _why(error: OSError) -> str:

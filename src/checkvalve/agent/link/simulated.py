@@ -20,8 +20,10 @@ from checkvalve.crypto import certificates, envelope, keys
 from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import CheckvalveError, ForbiddenError, NotFoundError, UnavailableError
 from checkvalve.protocol import enrol, exchange, time
+from checkvalve.protocol import values as documents
 from checkvalve.protocol.enrol import Join, Joined, LinkClass, Renewal, Renewed
 from checkvalve.protocol.exchange import LONGEST_WAIT, Answer, Deploy, Event, Orders, Report, Status
+from checkvalve.protocol.values import Values
 
 YEARS = timedelta(days=7_300)
 _PIECE = 64 * 1024
@@ -76,6 +78,7 @@ class Plane:
         self.metadata: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.blobs: Mapping[str, bytes] = {}
+        self.values: dict[str, bytes] = {}  # by digest; it judges not whose they are
         self.tokens: set[str] = set()
         self.scope = "/"
         self.link = LinkClass.REMOTE
@@ -200,9 +203,16 @@ class Plane:
             interval=self.interval,
         )
 
-    def deploy(self, device: str, attempt: str, target: str, **changes: object) -> Envelope:
-        """Order a release; `changes` are other fields of the orders than the right ones."""
-        return self.order(device, msgspec.json.encode(Deploy(attempt=attempt, target=target)), **changes)
+    def deploy(self, device: str, attempt: str, target: str, values: str = "", **changes: object) -> Envelope:
+        """Order a release, with the values of a digest if one is said; `changes` are other fields of the orders."""
+        asked = Deploy(attempt=attempt, target=target, values={"digest": values} if values else {})
+        return self.order(device, msgspec.json.encode(asked), **changes)
+
+    def fill(self, values: Values) -> str:
+        """Keep what fills a release on a device, and return its digest."""
+        data = documents.write(values)
+        self.values[documents.digest(data)] = data
+        return documents.digest(data)
 
     def order(self, device: str, *items: bytes, **changes: object) -> Envelope:
         """Sign orders of these items, which the device hears until it has accepted them."""
@@ -311,6 +321,13 @@ class Simulated:
         if digest not in self.plane.manifests:
             raise NotFoundError("release.not_found", "There is no such release for this device.")
         return self.plane.manifests[digest]
+
+    async def values(self, digest: str) -> bytes:
+        """See `Link`."""
+        await self._reach()
+        if digest not in self.plane.values:
+            raise NotFoundError("values.not_found", "There are no such values for this device.")
+        return self.plane.values[digest]
 
     async def blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
         """See `Link`."""

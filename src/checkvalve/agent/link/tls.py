@@ -23,7 +23,7 @@ from checkvalve.agent.link.layers import Way
 from checkvalve.agent.ports import Replied
 from checkvalve.crypto.metadata import LARGEST as LARGEST_METADATA
 from checkvalve.errors import NotFoundError
-from checkvalve.protocol import exchange, time, workload
+from checkvalve.protocol import exchange, time, values, workload
 from checkvalve.protocol.exchange import Answer
 
 LARGEST_ANSWER = 1 << 20
@@ -88,7 +88,7 @@ class Tls:
         _must_be(came, 200)
         try:
             answer = msgspec.json.decode(came.body, type=Answer)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise layers.strange("it cannot be read", came.way) from error
         return Replied(answer, signed, due, len(came.body))
 
@@ -105,6 +105,10 @@ class Tls:
         """Return the manifest of a release (port `Link`)."""
         path = f"/v1/releases/{digest.removeprefix('sha256:')}"
         return _must_be(await self._ask("bulk", "GET", path, most=workload.LARGEST), 200)
+
+    async def values(self, digest: str) -> bytes:
+        """Return what fills a release on this device (port `Link`)."""
+        return _must_be(await self._ask("bulk", "GET", f"/v1/values/{digest}", most=values.LARGEST), 200)
 
     async def blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
         """Yield the blob's bytes from `offset` on (port `Link`)."""
@@ -182,9 +186,7 @@ class Tls:
             try:
                 response = await self._dial(channel, method, address + path, body, headers or {}, wait)
             except _FAILURES as error:
-                if isinstance(error, aiohttp.ClientResponseError) and not isinstance(
-                    error, aiohttp.ClientHttpProxyError
-                ):
+                if isinstance(error, aiohttp.ClientResponseError) and not layers.proxys(error):
                     raise layers.strange("it is not HTTP", way) from error
                 failures.append(layers.unreachable(error, way))
                 self._at = (self._at + 1) % len(self._addresses)
