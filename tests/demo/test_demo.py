@@ -17,7 +17,7 @@ from checkvalve.demo.stage import Stage
 from tests.conftest import NOON
 
 DEMO = (sys.executable, "-m", "checkvalve.main", "demo", "--engine", "simulated")
-FACTS = 24
+FACTS = 27
 
 
 @pytest.mark.slow

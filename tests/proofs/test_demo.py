@@ -18,6 +18,7 @@ KINDS = (("ps", "-aq"), ("network", "ls", "-q"), ("image", "ls", "-aq"), ("volum
 
 @pytest.mark.slow
 @pytest.mark.real_parts
+@pytest.mark.timeout(300)
 def test_the_demo_holds_on_docker_and_leaves_nothing_there(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="checkvalve-demo-") as directory, docker.running(Path(directory)) as engine:
         before = [set(engine.run(*kind).split()) for kind in KINDS]

@@ -23,7 +23,7 @@ from checkvalve import clock
 from checkvalve.agent import main as agent
 from checkvalve.agent import steps
 from checkvalve.agent.engine.simulated import Simulated
-from checkvalve.demo import programs, station
+from checkvalve.demo import memory, programs, station
 from checkvalve.demo.programs import Architecture
 
 # Blocks of private addresses that few people use; each device gets a sixteenth.
@@ -59,6 +59,10 @@ class Engine(Protocol):
 
     def running(self, device: str, directory: Path) -> Running:
         """Return what runs of a device now."""
+        ...
+
+    def environment(self, device: str, directory: Path, service: str) -> dict[str, str]:
+        """Return the environment of a service that runs; nothing if none does."""
         ...
 
     def cut(self, device: str, directory: Path) -> int:
@@ -98,9 +102,11 @@ class Pretended:
 
     def running(self, device: str, directory: Path) -> Running:  # noqa: ARG002 - one file has one device
         """Return what runs in the device's file."""
-        file = directory / agent.SIMULATED
-        boxes = json.loads(file.read_bytes())["boxes"].values() if file.exists() else ()
-        return {each["service"]: each["release"] for each in boxes if each["status"] == "running"}
+        return {each["service"]: each["release"] for each in _boxes(directory)}
+
+    def environment(self, device: str, directory: Path, service: str) -> dict[str, str]:  # noqa: ARG002 - as `running`
+        """Return the environment of a service that runs."""
+        return next((dict(each["environment"]) for each in _boxes(directory) if each["service"] == service), {})
 
     def cut(self, device: str, directory: Path) -> int:
         """Start the played engine anew: with the policies that the demo has, nothing runs afterwards."""
@@ -116,6 +122,12 @@ class Pretended:
         """Nothing is open."""
 
 
+def _boxes(directory: Path) -> list[dict[str, Any]]:
+    file = directory / agent.SIMULATED
+    boxes = json.loads(file.read_bytes())["boxes"].values() if file.exists() else ()
+    return [each for each in boxes if each["status"] == "running"]
+
+
 @dataclass
 class Real:
     """The engine that answers at a socket; `pool` is the block that devices get their subnets of."""
@@ -126,6 +138,7 @@ class Real:
     architecture: Architecture
     pool: ipaddress.IPv4Network | None = None
     simulated: bool = False
+    secrets: Path | None = None  # where devices have theirs in memory
     _http: httpx.Client = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -148,12 +161,21 @@ class Real:
     def words(self, number: int) -> tuple[str, ...]:
         """Return what an agent is told: the socket, and its share of the pool."""
         share = "" if self.pool is None else str(list(self.pool.subnets(new_prefix=self.pool.prefixlen + 4))[number])
-        return ("--engine", "docker", "--socket", f"unix://{self.path}", "--pool", share)
+        lies = () if self.secrets is None else ("--runtime", str(self.secrets / str(number)))
+        return ("--engine", "docker", "--socket", f"unix://{self.path}", *lies, "--pool", share)
 
     def running(self, device: str, directory: Path) -> Running:  # noqa: ARG002 - the engine knows
         """Return what runs with the device's label."""
         labels = [each["Labels"] for each in self._containers(f"{steps.DEVICE}={device}", every=False)]
         return {each.get(steps.SERVICE, ""): each.get(steps.RELEASE, "") for each in labels}
+
+    def environment(self, device: str, directory: Path, service: str) -> dict[str, str]:  # noqa: ARG002 - the same
+        """Return the environment of a service that runs with the device's label."""
+        found = self._containers(f"{steps.DEVICE}={device}", every=False)
+        for each in (one for one in found if one["Labels"].get(steps.SERVICE) == service):
+            said = self._http.get(f"/containers/{each['Id']}/json").raise_for_status().json()
+            return dict(str(line).split("=", 1) for line in said["Config"]["Env"] or ())
+        return {}
 
     def cut(self, device: str, directory: Path) -> int:  # noqa: ARG002 - the engine knows
         """Kill the device's containers."""
@@ -178,6 +200,7 @@ class Real:
                 [f"/images/{each}" for each in images],
             ):
                 list(pool.map(lambda path: self._ask("DELETE", path), paths))
+        memory.clear(mark)
         return len(found) + len(networks) + len(images)
 
     def close(self) -> None:
@@ -189,11 +212,16 @@ class Real:
         self.pool = _free(self._subnets())
         if self.pool is None:
             return "no block of addresses is free for it"
+        self.secrets = memory.made(mark)
+        if self.secrets is None:
+            return f"there is no memory for secrets at {memory.ROOT}"
         name, labels = f"checkvalve-demo-{clock.new_id()}", {station.LABEL: mark}
         image = f"{name}:trial"
         archive = station.archive({image: programs.ends(self.architecture, 0, 0, "")}, self.architecture, b"")
         address = {"Config": [{"Subnet": str(next(self.pool.subnets(new_prefix=28)))}]}
-        body = {"Image": image, "Labels": labels, "HostConfig": {"NetworkMode": name}}
+        mount = {"Type": "bind", "Source": str(self.secrets), "Target": "/secrets"}  # one on another machine has none
+        host = {"NetworkMode": name, "Mounts": [mount]}
+        body = {"Image": image, "Labels": labels, "HostConfig": host}
         try:
             self._said("POST", "/networks/create", {"Name": name, "Labels": labels, "IPAM": address})
             self._loaded(archive)

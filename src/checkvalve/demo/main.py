@@ -15,7 +15,7 @@ from rich.table import Table
 
 from checkvalve import clock
 from checkvalve.demo import engines, pictures, report, rollouts, station
-from checkvalve.demo.acts import broken, devices, founding, patch, plug, record, rights, supply, two_people
+from checkvalve.demo.acts import broken, devices, founding, patch, plug, record, rights, supply, two_people, values
 from checkvalve.demo.engines import Pretended
 from checkvalve.demo.facts import Fact, Picture
 from checkvalve.demo.fleet import Agent
@@ -31,6 +31,7 @@ ACTS: tuple[tuple[str, Act], ...] = (
     (two_people.TITLE, two_people.play),
     (patch.TITLE, patch.play),
     (broken.TITLE, broken.play),
+    (values.TITLE, values.play),
     (rights.TITLE, rights.play),
     (plug.TITLE, plug.play),
     (record.TITLE, record.play),

@@ -2,7 +2,8 @@
 """The release line that the demo brings to its devices: images as `docker save` writes them, and compose files.
 
 1.0 is what runs first. 1.1 is the patch: a new `control`, and a job that converts the recipes before it starts. 1.2 is
-broken: its `control` comes up, and ends three seconds later.
+broken: its `control` comes up, and ends three seconds later. 1.3 is 1.1 with values: the address of the controller, the
+password for it, and which program runs.
 """
 
 import io
@@ -15,9 +16,10 @@ from checkvalve.demo import programs
 from checkvalve.demo.programs import Architecture
 
 NAME = "pump-station"
-FIRST, PATCH, BROKEN = "1.0", "1.1", "1.2"
-SOAK = 5  # seconds; hours on a real line
+FIRST, PATCH, BROKEN, FILLED = "1.0", "1.1", "1.2", "1.3"
+SOAK, SHORT = 5, 2  # seconds; hours on a real line
 CONVERTS, BREAKS = 1, 3  # seconds
+PROGRAM, MISTYPED = "program", "programme"
 CONVERTED, WHY = "recipes converted", "control: valve table has a wrong checksum"
 LABEL = "checkvalve-demo"
 """Every container of the demo carries it; its value is the directory that the demo plays in."""
@@ -25,7 +27,12 @@ LABEL = "checkvalve-demo"
 CONTENT = 60_000  # bytes of an image besides its program, so that there is something to fetch
 
 # The images that are new in a version, and what their program does.
-_NEW = {FIRST: ("pump-control", "pump-telemetry"), PATCH: ("pump-control", "pump-convert"), BROKEN: ("pump-control",)}
+_NEW = {
+    FIRST: ("pump-control", "pump-telemetry"),
+    PATCH: ("pump-control", "pump-convert"),
+    BROKEN: ("pump-control",),
+    FILLED: (),
+}
 
 _SERVICES = {
     FIRST: """\
@@ -53,6 +60,14 @@ _SERVICES = {
     image: pump-telemetry:1.0
     depends_on: [control]
 """,
+    FILLED: """\
+  control:
+    image: pump-control:1.1
+    secrets: [plc-password]
+  telemetry:
+    image: pump-telemetry:1.0
+    depends_on: [control]
+""",
 }
 # A simulated engine runs no program: there a service says what its program does.
 _SCRIPTS = {
@@ -68,7 +83,13 @@ def ref(version: str) -> str:
 
 def compose(version: str, mark: str, *, simulated: bool) -> str:
     """Return the compose file of a version; `mark` is what its containers are found by."""
-    text = f"name: {NAME}\nx-checkvalve: {{ version: '{version}', soak: {SOAK}s }}\nservices:\n"
+    top: dict[str, object] = {"version": version, "soak": f"{SOAK}s"}
+    if version == FILLED:
+        # Played, a program that is not there is a word that means nothing.
+        program = "" if simulated else PROGRAM
+        top |= {"soak": f"{SHORT}s", "secrets": {"plc-password": {}}}
+        top["variables"] = {"PLC_ADDRESS": {"kind": "address"}, "PROGRAM": program}
+    text = f"name: {NAME}\nx-checkvalve: {json.dumps(top)}\nservices:\n"
     for line in _SERVICES[version].splitlines():
         text += line + "\n"
         image = line.strip().removeprefix("image: ")
@@ -76,6 +97,10 @@ def compose(version: str, mark: str, *, simulated: bool) -> str:
             text += f'    restart: "no"\n    labels: {{ {LABEL}: {json.dumps(mark)} }}\n'
             environment = {"PLC": "10.20.0.11"} if image.startswith("pump-control") else {}
             environment |= {play.VARIABLE: _SCRIPTS[image]} if simulated and image in _SCRIPTS else {}
+            if version == FILLED and image.startswith("pump-control"):
+                environment["PLC"] = "${PLC_ADDRESS}"
+                environment |= {play.VARIABLE: "${PROGRAM}"} if simulated else {}
+                text += "" if simulated else '    entrypoint: ["/${PROGRAM}"]\n'
             text += f"    environment: {json.dumps(environment)}\n" if environment else ""
     return text
 

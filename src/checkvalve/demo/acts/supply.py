@@ -71,7 +71,8 @@ def publish(stage: Stage, versions: Sequence[str]) -> None:
 
     Raises `UnavailableError` (`demo.command`).
     """
-    _imported(stage, _saved(stage, versions), f"images-{versions[0]}.tar")
+    if any(station.images(version, stage.engine.architecture) for version in versions):
+        _imported(stage, _saved(stage, versions), f"images-{versions[0]}.tar")
     for version in versions:
         _made(stage, version)
     with ThreadPoolExecutor() as pool:
