@@ -32,5 +32,6 @@ def nowhere() -> Litestar:
             online=keys.make(),
             authority=authority,
             orders=orders,
+            values=bytes(32),
         )
     return app.application(here, pages.handlers)

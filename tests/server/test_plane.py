@@ -66,6 +66,7 @@ def test_a_plane_is_made_once_and_its_secrets_are_for_its_account_only(plane: Pl
         "orders.key": 0o600,
         "plane.crt": 0o644,
         "plane.key": 0o600,
+        "values.key": 0o600,
     }
     assert stat.S_IMODE(plane.directory.stat().st_mode) == 0o700
     assert not list(plane.directory.rglob("*.partial"))
