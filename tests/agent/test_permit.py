@@ -168,7 +168,7 @@ def _loop(path: Path) -> None:
     path.symlink_to(path.name)
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, _link, _loop, str], ids=str)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, _link, _loop, str], ids=lambda make: make.__name__)
 def test_what_is_no_file_of_its_own_says_no_and_holds_up_nobody(tmp_path: Path, make: Callable[[Path], Any]) -> None:
     make(tmp_path / "permit")
     begun = clock.monotonic()
