@@ -18,15 +18,15 @@ from tests.server.access import worlds
 
 # Written by hand from what each role is for; one row a role, in the order of `Permission`.
 TABLE = {
-    #                    scop scop pers pers acce acce audi appr appr roll roll roll rel. rel. rel. trst dev. dev. dev.
-    #                    read mana read mana read mana read read vote read drft strt read crea sign mana read invi mana
-    "viewer":           "x    .    .    .    .    .    .    x    .    x    .    .    x    .    .    .    x    .    .",
-    "operator":         "x    .    .    .    .    .    .    x    .    x    x    x    x    .    .    .    x    x    x",
-    "release-manager":  "x    .    .    .    .    .    .    x    .    x    x    .    x    x    x    .    x    .    .",
-    "access-approver":  "x    .    x    .    x    .    .    x    x    x    .    .    x    .    .    .    x    .    .",
-    "security-analyst": "x    .    .    .    .    .    x    x    .    x    .    .    x    .    .    .    x    .    .",
-    "auditor":          "x    .    x    .    x    .    x    x    .    x    .    .    x    .    .    .    x    .    .",
-    "platform-admin":   "x    x    x    x    x    x    x    x    .    x    .    .    x    .    .    x    x    x    x",
+    #                    scop scop pers pers acce acce audi appr appr roll roll roll rel. rel. rel. trst dev. dev. dev. dev. val. val.
+    #                    read mana read mana read mana read read vote read drft strt read crea sign mana read invi mana hold read set.
+    "viewer":           "x    .    .    .    .    .    .    x    .    x    .    .    x    .    .    .    x    .    .    .    x    .",
+    "operator":         "x    .    .    .    .    .    .    x    .    x    x    x    x    .    .    .    x    x    x    x    x    x",
+    "release-manager":  "x    .    .    .    .    .    .    x    .    x    x    .    x    x    x    .    x    .    .    .    x    .",
+    "access-approver":  "x    .    x    .    x    .    .    x    x    x    .    .    x    .    .    .    x    .    .    .    x    .",
+    "security-analyst": "x    .    .    .    .    .    x    x    .    x    .    .    x    .    .    .    x    .    .    .    x    .",
+    "auditor":          "x    .    x    .    x    .    x    x    .    x    .    .    x    .    .    .    x    .    .    .    x    .",
+    "platform-admin":   "x    x    x    x    x    x    x    x    .    x    .    .    x    .    .    x    x    x    x    .    x    .",
 }  # fmt: skip
 
 HERE = Context(ip_address("10.1.2.3"))
