@@ -3,7 +3,7 @@
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from checkvalve.protocol import workload
 from checkvalve.protocol.declared import File, Placed, Secret, Variable
@@ -120,7 +120,7 @@ def test_a_side_stays_one_short_line() -> None:
 
 
 @given(files(), files())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])  # most files are bad
 def test_there_is_a_difference_exactly_when_the_manifests_differ(one: object, other: object) -> None:
     before, after = manifest(good(written(one))), manifest(good(written(other)))
     assert difference.between(before, before) == []
