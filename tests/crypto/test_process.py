@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from checkvalve.crypto import process
+
 LOOK = """
 import contextlib, ctypes, resource, sys
 from checkvalve import main
@@ -30,3 +32,9 @@ def test_no_core_is_written_and_nobody_attaches(program: str, call: str, words: 
     code = LOOK.format(program=program, call=call, words=words)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
     assert done.stderr.endswith("core=(0, 0) dumpable=0"), done.stderr
+
+
+def test_a_lean_process_goes_on_as_before() -> None:
+    process.lean()
+    process.trim()
+    assert bytearray(1 << 20) == bytes(1 << 20)

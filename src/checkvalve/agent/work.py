@@ -38,6 +38,7 @@ from checkvalve.agent.steps import (
     Rest,
     Slot,
 )
+from checkvalve.crypto import process
 from checkvalve.errors import CheckvalveError
 from checkvalve.protocol.exchange import ENDED, SWITCHED, State
 
@@ -61,6 +62,7 @@ class Work:
         self._failure: Failure | None = None
         self._failed: Move | None = None
         self._tries = 0  # failures since a rest without one
+        self._worked = True  # since the last rest
         self._misses = 0  # turns in a row that came to nothing
         self._silent: float | None = None  # since when the engine does not answer
         self._permitted: waiting.Permitted | None = None
@@ -204,6 +206,7 @@ class Work:
 
     async def _carry_out(self, move: Move, situation: Situation) -> float:
         """Carry out a move; return how long to wait."""
+        self._worked = self._worked or not isinstance(move, Rest)
         match move:
             case Rest():
                 return self._rest(move)
@@ -335,6 +338,9 @@ class Work:
         if move.failure is None:
             self._tries = 0
             self._logged.clear()
+        if self._worked:
+            self._worked = False
+            process.trim()
         return move.seconds
 
     def _missed(self, error: CheckvalveError) -> float:

@@ -23,6 +23,7 @@ from checkvalve.agent.laying.folders import Folders
 from checkvalve.agent.laying.simulated import Simulated as NoLaying
 from checkvalve.agent.link.tls import Tls
 from checkvalve.agent.ports import Engine, Laying, OpenBlob
+from checkvalve.crypto import process
 from checkvalve.errors import NotFoundError, UnavailableError
 
 SOCKETS = ("unix:///var/run/docker.sock", "unix:///run/podman/podman.sock")
@@ -44,6 +45,7 @@ def add(command: line.Add) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    process.lean()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(message)s", force=True)
     engine = made(args)
     disk = files.take(args.data)
