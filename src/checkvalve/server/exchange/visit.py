@@ -8,7 +8,8 @@ the device says is gone from its journal; 4. a receipt is taken if the device's 
 signed it and it speaks of this device; any other is recorded as refused, once, and acknowledged, so that it does not
 come for ever; 5. a status is the device's own word of itself, and its digest is too; 6. how an attempt ended is noted
 in its rollout with the receipt that says so, in one transaction; that it hangs in between the status says first. What
-did not end well is not ordered again.
+did not end well is not ordered again; 7. where what fills a release cannot be had, the attempt has failed before it
+began.
 """
 
 from collections.abc import Sequence
