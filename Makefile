@@ -63,7 +63,7 @@ walks: $(STAMP) ## whole stories, with real processes
 
 proofs: $(STAMP) ## the full fault matrices; long, and resumable
 	@tests/parts/install.sh
-	@$(BIN)/python -m pytest tests/proofs --timeout=0 $(ARGS) || { code=$$?; \
+	@$(BIN)/python -m pytest tests/proofs --timeout=0 -o faulthandler_timeout=0 $(ARGS) || { code=$$?; \
 		[ $$code = 5 ] && echo "proofs: there are none yet in tests/proofs; nothing was proved." || exit $$code; }
 
 bench: $(STAMP) ## measure; results in build/bench.json

@@ -24,6 +24,13 @@ settings.load_profile("checkvalve")
 if there := memory.folder():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(there))  # where pytest makes the directories of tests
 
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Say at once which test failed: a run that somebody ends later never prints its summary."""
+    if report.failed and os.environ.get("CI") and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.when} of {report.nodeid} failed:\n{report.longreprtext[-2_000:]}", flush=True)
+
+
 NOON = datetime(2026, 11, 3, 12, 0, tzinfo=UTC)
 
 

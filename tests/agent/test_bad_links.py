@@ -12,9 +12,11 @@ times, a proxy that cuts at 60 s and the rate of its line 240 times.
 
 import asyncio
 import gzip
+import io
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from checkvalve import clock
+from checkvalve.agent.clocks.simulated import BEGIN
 from checkvalve.agent.link import tls
 from checkvalve.agent.link.tls import Patience, Tls
 from checkvalve.agent.ports import Link, Replied
@@ -75,10 +78,10 @@ class Far:
             assert device.runs == self.before
             assert device.at_rest
 
-    async def unharmed(self, attempt: str) -> None:
+    async def unharmed(self, attempt: str, stride: float = 2.0) -> None:
         """Have the attempt end well, and all be told once."""
         device = self.device
-        await device.drive(lambda: device.ended(attempt))
+        await device.drive(lambda: device.ended(attempt), turns=30_000, stride=stride)
         assert device.position.state is State.COMMITTED
         await device.settle()
         assert [each.seq for each in device.events] == list(range(1, device.parts.journal.seq + 1))
@@ -132,7 +135,9 @@ async def test_a_release_gets_through_though_of_ten_pieces_three_break_the_line(
     async with far(tmp_path, PATIENCE) as met:
         met.way.weather = Weather(breaks=0.3)
         before = met.way.down
-        await met.unharmed(met.device.order(large(2)))
+        # It may take hours to be told of it all, and this plane signs orders once: these are good for a month.
+        until = int((BEGIN + timedelta(days=30)).timestamp() * 1000)
+        await met.unharmed(met.device.order(large(2), expires_at=until), stride=30.0)
         assert met.way.broken > 10
         asked = [path for path in met.listener.asked if path.startswith("/v1/blobs/")]
         assert len(asked) > 5
@@ -368,6 +373,7 @@ QUESTIONS: dict[str, Asking] = {
     "blob": _whole,
     "time": lambda link: link.time(),
     "renewal": lambda link: link.renew(b"{}"),
+    "file": lambda link: link.put("0" * 26, DIGEST, io.BytesIO(b"{}"), 2),
     "joining": lambda link: link.join(b"{}"),
     "about": lambda link: link.about(),
 }

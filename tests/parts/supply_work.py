@@ -198,8 +198,11 @@ def _sign(plant: Plant, caller: Caller, key: keys.PrivateKey) -> None:
 
 
 def _look(plant: Plant, caller: Caller) -> None:
+    """Fetch what devices fetch. It asks in any case, or it would never hear that the power went."""
     if plant.told.published:
         plant.refresh(caller)
+    else:
+        caller.get("/api/v1/trust")
     _nap()
 
 
