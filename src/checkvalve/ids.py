@@ -24,6 +24,7 @@ InviteId = NewType("InviteId", str)
 AttemptId = NewType("AttemptId", str)
 ValueId = NewType("ValueId", str)
 HoldId = NewType("HoldId", str)
+ErrandId = NewType("ErrandId", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26

@@ -35,7 +35,10 @@ PURE = (
     "agent.exclusive",
     "agent.readiness",
     "agent.waiting",
+    "agent.erranding",
     "agent.policy",
+    "agent.asides",
+    "agent.volumes",
     "agent.budget",
     "agent.space",
     "agent.crashes",
@@ -56,6 +59,7 @@ EFFECTS = (
     "agent.clocks",
     "agent.permits",
     "agent.laying",
+    "agent.host",
 )
 FOREIGN = ("asyncio", "time", "os", "random", "secrets", "socket", "sqlalchemy", "litestar", "httpx")
 QUIET = ("web", "tasks", "exchange")
@@ -73,22 +77,25 @@ layers =
     (enrol)
     (loop)
     (cabinet)
-    (work) | (visit)
-    (summary) | (checking) | (bundle)
+    (work) | (visit) | (chores) | (sending)
+    (bringing) | (restarting)
+    (bundling)
+    (summary) | (checking) | (bundle) | (copies)
     (obtain) | (taking) | (telling)
     (evidence)
     (hiding)
     (parts) | (local)
-    (engine) | (link) | (disk) | (clocks) | (journal) | (slots) | (blobs) | (spool) | \
-(identity) | (believed) | (meter) | (posture) | (holds) | (window) | (permits)
+    (engine) | (link) | (disk) | (clocks) | (journal) | (slots) | (blobs) | (spool) | (shelf) | \
+(identity) | (believed) | (meter) | (posture) | (holds) | (window) | (permits) | (errands) | (host)
     (laying) | (hidden)
     (ports)
     (plan) : (recover) : (receipts) : (switching) : (returning) : (upkeep) : (fetching)
-    (lift) | (space) | (crashes)
+    (lift) | (space) | (crashes) | (volumes)
     (situation)
     (readiness)
+    (erranding)
     (trust) : (health) : (findings) : (waiting) : (given) : (doctor)
-    (exclusive)
+    (exclusive) | (asides)
     (steps)
     (policy) | (masking) | (places)
     (budget)

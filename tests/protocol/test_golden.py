@@ -14,13 +14,14 @@ import pytest
 
 from checkvalve import canonical
 from checkvalve.crypto import digests, envelope, keys
-from checkvalve.protocol import enrol, exchange, filling, receipt, time, values, workload
+from checkvalve.protocol import enrol, errand, exchange, filling, receipt, time, values, workload
 from checkvalve.protocol.enrol import Join, Joined, Renewal, Renewed
+from checkvalve.protocol.errand import Bundle, Done, Logs, Reboot, Restart
 from checkvalve.protocol.exchange import Answer, Deploy, Hold, Report, State
 from checkvalve.protocol.version import HISTORY
 
 GOLDEN = Path(__file__).parent / "golden"
-SECOND, THIRD = GOLDEN / "2", GOLDEN / "3"
+SECOND, THIRD, FOURTH = GOLDEN / "2", GOLDEN / "3", GOLDEN / "4"
 ATTEMPT = "06e5q0kq3w8v9z2x4c6b8n0m2b"
 
 
@@ -162,6 +163,44 @@ def answer_3() -> None:
     assert _plain("answer.json", Answer, THIRD).orders == envelope.read((THIRD / "orders.json").read_bytes())
 
 
+def _done(name: str) -> Done:
+    sealed = envelope.read((FOURTH / name).read_bytes())
+    said = errand.verified(sealed, _key("device.pub", FOURTH))
+    assert errand.write(said) == sealed.payload
+    return said
+
+
+def orders_4() -> None:
+    said = exchange.orders(_payload("orders.json", exchange.ORDERS, "orders.pub", FOURTH))
+    logs, restart, bundle, reboot = (exchange.item(item) for item in said.items)
+    assert isinstance(logs, Logs)
+    assert (logs.service, logs.since, logs.lines, logs.until) == ("historian", 3_600, 500, 1_795_419_379_050)
+    assert isinstance(restart, Restart)
+    assert restart.service == "historian"
+    assert isinstance(bundle, Bundle)
+    assert isinstance(reboot, Reboot)
+
+
+def done_4() -> None:
+    said = _done("done.json")
+    assert (said.kind, said.outcome, said.code, said.offset) == ("logs", "done", "", -1_200)
+    assert said.content is not None
+    assert said.content.size == 8_123
+
+
+def refused_4() -> None:
+    said = _done("refused.json")
+    assert (said.kind, said.outcome, said.code, said.begun) == ("reboot", "refused", "permit.no", 0)
+    assert said.content is None
+
+
+def report_4() -> None:
+    said = _plain("report-full.json", Report, FOURTH)
+    done, refused = (errand.verified(each, _key("device.pub", FOURTH)) for each in said.receipts)
+    assert (done.errand, refused.outcome) == (said.events[-1].facts["errand"], "refused")
+    assert done.head == digests.sha256_hex(canonical.dumps(msgspec.to_builtins(said.events[-1])))
+
+
 OF_3: dict[str, Callable[[], None]] = {
     "answer.json": answer_3,
     "manifest.json": manifest_3,
@@ -169,6 +208,13 @@ OF_3: dict[str, Callable[[], None]] = {
     "receipt.json": receipt_3,
     "report-full.json": report_3,
     "values.json": values_3,
+}
+
+OF_4: dict[str, Callable[[], None]] = {
+    "done.json": done_4,
+    "orders.json": orders_4,
+    "refused.json": refused_4,
+    "report-full.json": report_4,
 }
 
 READERS: dict[str, Callable[[], None]] = {
@@ -195,7 +241,12 @@ def test_a_message_of_capability_3_is_still_understood(name: str) -> None:
     OF_3[name]()
 
 
+@pytest.mark.parametrize("name", OF_4)
+def test_a_message_of_capability_4_is_still_understood(name: str) -> None:
+    OF_4[name]()
+
+
 def test_every_golden_message_is_read() -> None:
-    for folder, readers in ((SECOND, READERS), (THIRD, OF_3)):
+    for folder, readers in ((SECOND, READERS), (THIRD, OF_3), (FOURTH, OF_4)):
         assert {file.name for file in folder.iterdir()} - {"device.pub", "orders.pub"} == set(readers)
     assert {int(folder.name) for folder in GOLDEN.iterdir()} <= {step.capability for step in HISTORY}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests and answers about values and secrets of releases; the rules are those of `protocol.api`.
 
-A *place* is a scope's path, or the id of a device. What a secret holds is in no answer, ever.
+A *place* is a scope's path, or the id of a device; a request may also write the latter as pages do, `device:ID`. What a
+secret holds is in no answer, ever.
 """
 
 from typing import Annotated, Literal
@@ -18,8 +19,8 @@ Place = Annotated[
     str,
     Meta(
         max_length=400,
-        pattern=r"^(/([0-9a-z]{26}/)*|[0-9a-z]{26})\Z",
-        description="A scope's path, or the id of a device.",
+        pattern=r"^(/([0-9a-z]{26}/)*|(device:)?[0-9a-z]{26})\Z",
+        description="A scope's path, or the id of a device, also as `device:ID`.",
     ),
 ]
 
@@ -86,6 +87,7 @@ class Value(Answer, frozen=True):
     made_by: str
     made_at: Time
     note: str
+    made_by_name: str = ""  # what that person is called
 
 
 class DeviceValue(Answer, frozen=True):
@@ -106,6 +108,7 @@ class DeviceValue(Answer, frozen=True):
     lack: str
     made_by: str
     made_at: Time | None
+    made_by_name: str = ""  # what that person is called
 
 
 class DeviceValues(Answer, frozen=True):

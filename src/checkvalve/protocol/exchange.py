@@ -4,7 +4,8 @@
 `POST /v1/exchange` carries a `Report` as JSON. The plane answers 204 when there is nothing to say, else 200 with an
 `Answer`; every answer has the signed time (`protocol.time`) in a header, and `Checkvalve-Next: <seconds>` if the next
 report is due at another time than the device's interval says. Reports may be repeated: an event is known by device,
-journal and number, a receipt by the digest of its payload.
+journal and number, a receipt by the digest of its payload. Among the receipts are those of errands (`protocol.errand`,
+since capability 4): the kind of their envelope says so.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,10 @@ from checkvalve import canonical
 from checkvalve.crypto import digests
 from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import InvalidError
+from checkvalve.protocol import errand
 from checkvalve.protocol.api import TEXT, Id, Word
+from checkvalve.protocol.errand import Bundle, Logs, Reboot, Restart
+from checkvalve.protocol.measure import Count, Hex, Ref, Sentence, Wall
 
 ORDERS = "application/vnd.checkvalve.orders+json"
 NEXT = "checkvalve-next"
@@ -28,12 +32,8 @@ LARGEST_ORDERS = 256 * 1024
 MOST_EVENTS = 100
 MOST_RECEIPTS = 4
 MOST_TAGS = 32
+MOST_VOLUMES = 100
 
-Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-Wall = Annotated[int, Meta(ge=0, le=2**53 - 1, description="Unix milliseconds by the device's own clock.")]
-Sentence = Annotated[str, Meta(max_length=1_000, pattern=TEXT)]
-Ref = Annotated[str, Meta(max_length=80, pattern=TEXT)]  # sha256:…, or empty
 AttemptName = Annotated[str, Meta(max_length=26, pattern=TEXT)]  # its id, or empty
 
 
@@ -117,6 +117,24 @@ class Tag(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     where: Word = ""
 
 
+class Copied(Struct, kw_only=True, frozen=True):
+    """How long the last copy of a volume took, right before a switch: what uses it stood still meanwhile."""
+
+    volume: Word  # as the release calls it
+    size: Count  # bytes
+    ms: Count
+    at: Wall
+
+
+class Aside(Struct, kw_only=True, frozen=True):
+    """A volume that a failed release wrote into, kept for people (since capability 4)."""
+
+    volume: Word  # as the release called it
+    name: Word  # as the engine of the device does
+    size: Annotated[int, Meta(ge=0, le=2**53 - 1)] | None = None  # bytes; None: the engine did not say
+    at: Wall  # when it was set aside
+
+
 class Status(Struct, kw_only=True, frozen=True):
     """What a device is like now. It holds nothing that moves by itself, so that an idle device has one digest."""
 
@@ -137,6 +155,9 @@ class Status(Struct, kw_only=True, frozen=True):
     values: Ref = ""  # digest of the values that the active release runs with
     held: Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)] = ()
     window: Wall = 0  # until when somebody at the device has opened its window; 0: nobody has
+    # ---- Since capability 4; left out of the digest where they say nothing. ----
+    copied: Annotated[tuple[Copied, ...], Meta(max_length=MOST_VOLUMES)] = ()
+    aside: Annotated[tuple[Aside, ...], Meta(max_length=MOST_VOLUMES)] = ()
 
 
 class Report(Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -185,8 +206,8 @@ class Hold(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, tag_fi
     tags: Annotated[tuple[Tag, ...], Meta(max_length=MOST_TAGS)]
 
 
-Item = Deploy | Hold
-_ITEMS: dict[str, type[Item]] = {"deploy": Deploy, "hold": Hold}
+Item = Deploy | Hold | Logs | Restart | Bundle | Reboot
+_ITEMS: dict[str, type[Item]] = {"deploy": Deploy, "hold": Hold, **errand.ITEMS}
 
 
 class Orders(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -206,7 +227,7 @@ class Orders(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     v: Literal[1] = 1
 
 
-_ADDED: dict[str, object] = {"values": "", "held": (), "window": 0}
+_ADDED: dict[str, object] = {"values": "", "held": (), "window": 0, "copied": (), "aside": ()}
 _ADDED_OF_WORKLOADS: dict[str, object] = {"crashes": 0, "since": 0, "exit": None, "oom": False}
 
 

@@ -65,7 +65,7 @@ class Lifting(Request, frozen=True):
 class Hold(Answer, frozen=True):
     """A lock-out tag of the plane's: at the place `scope`, or on `device`, which stands there.
 
-    It hangs while `lifted_at` is empty.
+    It hangs while `lifted_at` is empty. `made_by_name` and `lifted_by_name` are what those two people are called.
     """
 
     id: str
@@ -79,6 +79,8 @@ class Hold(Answer, frozen=True):
     lifted_by: str | None
     lifted_at: Time | None
     lifted_why: str
+    made_by_name: str = ""
+    lifted_by_name: str = ""
 
 
 class Hung(Answer, frozen=True):
@@ -122,12 +124,13 @@ class IssuedInvite(Invite, frozen=True):
     command: str
 
 
-class Device(Answer, frozen=True):
+class Device(Answer, kw_only=True, frozen=True):
     """A device as lists have it.
 
     `trust` is accepted, observe, quarantined or retired; `liveness` online, late, offline or never_seen. `state` is how
     far its attempt has come, `active` the digest (sha256:…) of the release that runs. `held` are the tags that hang for
     it, nothing is switched while one does; `window` is until when somebody at the device has opened its window.
+    `condition` is the worst that is known of it, in one word; `crashing` how many of its services crash.
     """
 
     id: str
@@ -145,6 +148,8 @@ class Device(Answer, frozen=True):
     joined_at: Time
     held: list[Hung]
     window: Time | None
+    condition: str = ""
+    crashing: int = 0
 
 
 class Assigned(Answer, frozen=True):

@@ -15,7 +15,8 @@ from checkvalve.crypto import envelope, keys
 from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import InvalidError
 from checkvalve.protocol.api import Id, Word
-from checkvalve.protocol.exchange import Count, Ref, Sentence, State, Wall
+from checkvalve.protocol.exchange import State
+from checkvalve.protocol.measure import Count, Ref, Sentence, Wall
 
 RECEIPT = "application/vnd.checkvalve.receipt+json"
 LARGEST = 192 * 1024  # bytes of a receipt's payload

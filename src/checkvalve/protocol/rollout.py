@@ -82,6 +82,7 @@ class Rollout(Answer, frozen=True):
     reason: str = ""  # why it is paused, or how it ended
     undoes: str | None = None
     undone_by: str | None = None
+    made_by_name: str = ""  # what that person is called
 
 
 class RolloutWave(Answer, frozen=True):
@@ -167,7 +168,8 @@ class RolloutPlan(Answer, frozen=True):
     """Who would go when if it were started now, who is passed over, and what is in the way, if something is.
 
     `lacking` are devices that would go and have no values; `exclusive` says, in sentences, what cannot be there twice:
-    the old containers stop before the new ones are made.
+    the old containers stop before the new ones are made; `copies` says what is copied at the switch, and for how long
+    that stops what uses it.
     """
 
     rollout: Rollout
@@ -176,6 +178,7 @@ class RolloutPlan(Answer, frozen=True):
     obstacle: Obstacle | None
     lacking: list[LackingDevice] = msgspec.field(default_factory=list)
     exclusive: list[str] = msgspec.field(default_factory=list)
+    copies: list[str] = msgspec.field(default_factory=list)
 
 
 class ReturningDevice(Answer, frozen=True):

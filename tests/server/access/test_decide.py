@@ -18,15 +18,15 @@ from tests.server.access import worlds
 
 # Written by hand from what each role is for; one row a role, in the order of `Permission`.
 TABLE = {
-    #                    sco sco per per acc acc aud app app rol rol rol rel rel rel trs dev dev dev dev val val
-    #                    rea man rea man rea man rea rea vot rea drf str rea cre sig man rea inv man hol rea set
-    "viewer":           "x   .   .   .   .   .   .   x   .   x   .   .   x   .   .   .   x   .   .   .   x   .",
-    "operator":         "x   .   .   .   .   .   .   x   .   x   x   x   x   .   .   .   x   x   x   x   x   x",
-    "release-manager":  "x   .   .   .   .   .   .   x   .   x   x   .   x   x   x   .   x   .   .   .   x   .",
-    "access-approver":  "x   .   x   .   x   .   .   x   x   x   .   .   x   .   .   .   x   .   .   .   x   .",
-    "security-analyst": "x   .   .   .   .   .   x   x   .   x   .   .   x   .   .   .   x   .   .   .   x   .",
-    "auditor":          "x   .   x   .   x   .   x   x   .   x   .   .   x   .   .   .   x   .   .   .   x   .",
-    "platform-admin":   "x   x   x   x   x   x   x   x   .   x   .   .   x   .   .   x   x   x   x   .   x   .",
+    #                    sco sco per per acc acc aud app app rol rol rol rel rel rel trs dev dev dev dev dev dev val val
+    #                    rea man rea man rea man rea rea vot rea drf str rea cre sig man rea inv man hol log res rea set
+    "viewer":           "x   .   .   .   .   .   .   x   .   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
+    "operator":         "x   .   .   .   .   .   .   x   .   x   x   x   x   .   .   .   x   x   x   x   x   x   x   x",
+    "release-manager":  "x   .   .   .   .   .   .   x   .   x   x   .   x   x   x   .   x   .   .   .   .   .   x   .",
+    "access-approver":  "x   .   x   .   x   .   .   x   x   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
+    "security-analyst": "x   .   .   .   .   .   x   x   .   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
+    "auditor":          "x   .   x   .   x   .   x   x   .   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
+    "platform-admin":   "x   x   x   x   x   x   x   x   .   x   .   .   x   .   .   x   x   x   x   .   .   .   x   .",
 }  # fmt: skip
 
 HERE = Context(ip_address("10.1.2.3"))

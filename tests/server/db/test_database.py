@@ -17,8 +17,10 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 from checkvalve.errors import ConflictError, InvalidError, UnavailableError
+from checkvalve.ids import DeviceId
 from checkvalve.server.db import migrate, schema
 from checkvalve.server.db.database import Database, Tx
+from checkvalve.server.fleet import queries as fleet_queries
 from tests.conftest import NOON
 from tests.parts import postgres
 
@@ -136,6 +138,32 @@ def test_what_was_started_before_rollouts_had_devices_is_done_and_old_code_goes_
     database.close()
     states = {"cancelled": "cancelled", "draft": "draft", "later": "draft", "proposed": "proposed", "started": "done"}
     assert [tuple(row) for row in rows] == [(ident, state, -1) for ident, state in states.items()]
+
+
+def _device(tx: Tx, ident: str) -> None:
+    """Insert a device as the release before did, which knew neither errands nor crashes."""
+    of_invite = {"scope": "/", "digest": ident, "tags": "[]", "link": "remote", "observe": False, "uses": 1, "used": 1}
+    tx.run(sa.insert(schema.invites).values(id=ident, made_by="", made_at=NOON, ends_at=NOON, **of_invite))
+    values: dict[str, object] = {"id": ident, "scope": "/", "name": ident, "folded": ident, "tags": "[]"}
+    values |= {"trust": "accepted", "trust_reason": "", "link": "remote", "interval": 60, "key": ident, "public": b""}
+    values |= {"machine": "", "generation": 1, "pending": 1, "invite": ident, "journal": "", "known": 0, "told": 0}
+    values |= {"capability": 3, "status": b"", "status_digest": "", "state": "idle", "attempt": "", "active": ""}
+    moments = dict.fromkeys(("certificate_ends_at", "joined_at", "changed_at"), NOON)
+    tx.run(sa.insert(schema.devices).values(epoch=0, counter=0, **moments, **values))
+
+
+def test_devices_of_before_errands_have_none_and_old_code_goes_on(tmp_path: Path) -> None:
+    database = Database.open("sqlite:", tmp_path)
+    database.on_connection(lambda connection: _at_revision(connection, "0005"))
+    first, second = (f"0123456789abcdefghjkmnpqr{number}" for number in (1, 2))
+    database.write_now("before", _device, first)
+    migrate.upgrade(database)
+    database.write_now("after", _device, second)
+    found = [database.read_now("device", fleet_queries.device, DeviceId(ident)) for ident in (first, second)]
+    standings = database.read_now("standings", fleet_queries.standings)
+    database.close()
+    assert [(one.errands, one.crashing) for one in found] == [("", 0)] * 2
+    assert {one.errands for one in standings.values()} == {""}
 
 
 def test_a_change_carried_out_with_many_rows_is_one_change(database: Database) -> None:

@@ -13,6 +13,7 @@ from checkvalve.ids import DeviceId, RolloutId, ValueId
 from checkvalve.protocol import exchange, values
 from checkvalve.protocol.declared import Secret, Variable
 from checkvalve.protocol.exchange import State, Status
+from checkvalve.server.audit.model import Kind as Told
 from checkvalve.server.db.database import Database
 from checkvalve.server.exchange import filling, rolling
 from checkvalve.server.exchange import visit as visits
@@ -172,3 +173,8 @@ def test_a_secret_that_the_plane_cannot_open_fails_that_device_and_says_why(here
     assert (failed.outcome, failed.code) == (Outcome.REFUSED, "seal.closed")
     assert entry.key.name in failed.reason
     assert here.assignment(device) is None
+    here.visit(machine, machine.report())
+    (told,) = here.entries("values.deliver")
+    assert (told.kind, told.subject, told.facts["code"]) == (Told.REFUSED, f"device:{device}", "seal.closed")
+    assert rollout in told.reason
+    assert PASSWORD.encode() not in told.data

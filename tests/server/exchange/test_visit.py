@@ -16,7 +16,7 @@ from checkvalve.crypto import digests, envelope
 from checkvalve.ids import DeviceId
 from checkvalve.protocol import exchange, receipt
 from checkvalve.protocol.enrol import LinkClass
-from checkvalve.protocol.exchange import Event, Report, State, Status
+from checkvalve.protocol.exchange import Event, Report, State, Status, Workload
 from checkvalve.server.audit.model import Kind
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database
@@ -74,6 +74,18 @@ def test_what_a_device_says_of_itself_can_be_found(here: World) -> None:
     device = here.device(machine)
     assert (device.state, device.attempt, device.active) == (State.DEGRADED, OTHER, "sha256:aa")
     assert (device.offset, device.epoch, device.counter, device.seen_at) == (90_000, 1, 7, here.now)
+
+
+def test_how_many_services_crash_is_the_devices_own_word_and_ends_with_it(here: World) -> None:
+    machine, box = here.machine(), Workload(service="web", image="sha256:aa", state="running")
+    counts = []
+    for crashes in ((2, 0, 7), (0, 0, 8), (0, 0, 0)):
+        boxes = (msgspec.structs.replace(box, crashes=crashes[0]), msgspec.structs.replace(box, crashes=crashes[1]))
+        other = msgspec.structs.replace(box, service="db", crashes=crashes[2])
+        machine.status = Status(state=State.COMMITTED, active="sha256:aa", workloads=(*boxes, other))
+        twice(here, machine, machine.first())
+        counts.append(here.device(machine).crashing)
+    assert counts == [2, 1, 0]
 
 
 def test_a_device_that_says_it_observes_does_and_says_so_once_in_the_record(here: World) -> None:

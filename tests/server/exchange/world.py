@@ -3,14 +3,17 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from checkvalve.crypto import envelope, tokens
-from checkvalve.ids import DeviceId, ReleaseId
+from checkvalve.ids import DeviceId, ErrandId, PersonId, ReleaseId
 from checkvalve.protocol import exchange, time
 from checkvalve.protocol.enrol import Joined, LinkClass, Renewed
 from checkvalve.protocol.exchange import Orders, Report
-from checkvalve.server.audit.model import Kind
+from checkvalve.server.audit import model as audit
 from checkvalve.server.db.database import Database
+from checkvalve.server.errands import actions as errand_actions
+from checkvalve.server.errands.model import Asked, Errand, Kind
 from checkvalve.server.exchange import joining
 from checkvalve.server.exchange import visit as visits
 from checkvalve.server.exchange.ground import Ground, milliseconds
@@ -107,6 +110,12 @@ class World(world.World):
         wanted = release or self.made(name=f"line-{self.new_id()[-8:]}").id
         return self.database.write_now("assign", fleet.assigned, self.new_id, DeviceId(machine.id), wanted, self.now)
 
+    def errand(self, machine: Machine, kind: Kind = Kind.LOGS, **changes: Any) -> Errand:  # noqa: ANN401 - of `Asked`
+        """Order an errand of a device, a restart of `web` if it is one."""
+        said = {"service": "web" if kind is Kind.RESTART else "", "why": "It hangs."} | changes
+        asked = Asked(ErrandId(self.new_id()), DeviceId(machine.id), kind, **said)
+        return self.database.write_now("order", errand_actions.order, self.act(PersonId("0" * 26)), asked)
+
     def unassign(self, machine: Machine) -> None:
         """Let a device stay at what it runs."""
         self.database.write_now("unassign", fleet_writes.unassign, DeviceId(machine.id))
@@ -115,7 +124,7 @@ class World(world.World):
         """Read a device."""
         return self.database.read_now("device", fleet_queries.device, DeviceId(machine.id))
 
-    def acts(self, kind: Kind = Kind.OUTCOME) -> list[str]:
+    def acts(self, kind: audit.Kind = audit.Kind.OUTCOME) -> list[str]:
         """Return the actions of devices' entries, newest first."""
         return [each.action for each in self.entries() if each.kind is kind and each.action.startswith("device.")]
 

@@ -41,6 +41,8 @@ class Permission(StrEnum):
     DEVICE_INVITE = "device.invite"
     DEVICE_MANAGE = "device.manage"
     DEVICE_HOLD = "device.hold"
+    DEVICE_LOGS = "device.logs"
+    DEVICE_RESTART = "device.restart"
     VALUE_READ = "value.read"
     VALUE_SET = "value.set"
 

@@ -21,7 +21,7 @@ _ALL = (
     Role("viewer", "Sees sites, devices, releases and rollouts.", _LOOK),
     Role(
         "operator",
-        "Drafts and starts rollouts, sets values, hangs tags, invites devices and takes them out of service.",
+        "Drafts and starts rollouts, sets values, hangs tags, reads logs, restarts, invites devices and retires them.",
         _LOOK
         | {
             Permission.ROLLOUT_DRAFT,
@@ -29,6 +29,8 @@ _ALL = (
             Permission.DEVICE_INVITE,
             Permission.DEVICE_MANAGE,
             Permission.DEVICE_HOLD,
+            Permission.DEVICE_LOGS,
+            Permission.DEVICE_RESTART,
             Permission.VALUE_SET,
         },
     ),

@@ -75,6 +75,8 @@ TELEMETRY = (
     "fleet.confirm",  # the generation that `device.renew` told of is in use
     "fleet.next_counter",
     "fleet.put_orders",  # of an assignment, signed
+    "errand.given",  # as above: it was put into signed orders
+    "device.content",  # the file that an errand brings: the device's word that ends it names it
     "value.document",  # what a device is given: as bound when its rollout started
     "fleet.unassign",  # of an attempt that failed, as the entry of its receipt says
     "rollout.ended",  # as above: how it ended on one device

@@ -343,6 +343,8 @@ devices = sa.Table(
     sa.Column("given", Key, nullable=False, server_default=""),  # digest of what the active release runs with
     sa.Column("held", Key, nullable=False, server_default=""),  # digest of the plane's tags that it knows of
     sa.Column("locked", sa.Boolean, nullable=False, server_default=sa.false()),  # a tag hangs at the device itself
+    sa.Column("errands", sa.String, nullable=False, server_default=""),  # ids of those to be ordered, in order
+    sa.Column("crashing", sa.Integer, nullable=False, server_default="0"),  # services that crashed within a day
     sa.Column("epoch", sa.BigInteger, nullable=False),  # newest order it accepted
     sa.Column("counter", sa.BigInteger, nullable=False),
     sa.Column("offset", sa.BigInteger),  # its clock minus the plane's, ms
@@ -371,6 +373,7 @@ orders = sa.Table(
     sa.Column("device", Key, sa.ForeignKey("devices.id"), primary_key=True),
     sa.Column("attempt", Key, nullable=False),
     sa.Column("held", Key, nullable=False, server_default=""),  # digest of the tags it tells of
+    sa.Column("errands", sa.String, nullable=False, server_default=""),  # ids of those in it, in order
     sa.Column("epoch", sa.BigInteger, nullable=False),
     sa.Column("counter", sa.BigInteger, nullable=False),
     sa.Column("envelope", sa.LargeBinary, nullable=False),
@@ -472,7 +475,44 @@ holds = sa.Table(
     sa.Column("lifted_why", sa.String, nullable=False, server_default=""),
 )
 
+# Small orders to one device, and what came of each; rows stay, what they brought goes after some time.
+errands = sa.Table(
+    "errands",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("device", Key, sa.ForeignKey("devices.id"), nullable=False, index=True),
+    sa.Column("scope", Key, nullable=False, index=True),  # of the device when it was ordered
+    sa.Column("kind", Key, nullable=False),
+    sa.Column("service", sa.String, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),  # seconds back
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("why", sa.String, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("until", Instant, nullable=False),  # not begun after that
+    sa.Column("state", Key, nullable=False, index=True),
+    sa.Column("given_at", Instant),  # first put into orders
+    sa.Column("ended_at", Instant),
+    sa.Column("code", Key, nullable=False, server_default=""),
+    sa.Column("reason", sa.String, nullable=False, server_default=""),
+    sa.Column("content", Key, nullable=False, server_default="", index=True),  # sha256:… of what it brought
+    sa.Column("size", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("digest", Key, nullable=False, server_default="", index=True),  # of the payload of what the device signed
+    sa.Column("envelope", sa.LargeBinary),  # final bytes of that
+)
+
+# The one row says which key (`keys/values.key`) the secrets here are locked with; the key itself is not here.
+values_key = sa.Table(
+    "values_key",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("fingerprint", Key, nullable=False),
+    sa.Column("noted_at", Instant, nullable=False),
+)
+
 OWNERS = {
+    "errands": "errands",
+    "values_key": "values",
     "value_entries": "values",
     "device_values": "values",
     "holds": "fleet",

@@ -3,13 +3,14 @@
 
 Rules: 1. a report that says only what is known already asks for nothing; one whose journal is shorter than what is kept
 of it says nothing new either; 2. orders are due while the attempt that the device is assigned is not the one it
-reports, and while the tags that hang for it are not those it reports; one paper says both; 3. those signed before are
-given again, the same bytes, until they run out or something else is wanted; then new ones are signed, with the next
-number; 4. a device that has accepted their number is not given them again: it brings another attempt to its end first;
-5. orders that a device does not take are repeated, not at each of its reports, for it comes back at once, but after
-some seconds, then later and later up to a minute: they were lost with their connection, or the device does not want
-them; 6. tags that a device took and that it does not report after ten minutes were lost there: it is told of them
-anew, with the next number.
+reports, while the tags that hang for it are not those it reports, and while there are errands for it; one paper says
+all; 3. those signed before are given again, the same bytes, until they run out or something else is wanted; then new
+ones are signed, with the next number; 4. a device that has accepted their number is not given them again: it brings
+another attempt to its end first; 5. orders that a device does not take are repeated, not at each of its reports, for it
+comes back at once, but after some seconds, then later and later up to a minute: they were lost with their connection,
+or the device does not want them; 6. tags that a device took and that it does not report after ten minutes were lost
+there: it is told of them anew, with the next number; 7. errands that it took are not told anew for themselves, however
+old the paper is: one of which nothing is heard has an end of its own.
 """
 
 import math
@@ -29,14 +30,15 @@ LIFETIMES = {LinkClass.REMOTE: timedelta(hours=1), LinkClass.ASYNC: timedelta(da
 
 @dataclass(frozen=True, slots=True)
 class Want:
-    """What is to be ordered: an attempt, tags to know of (a digest, or `holds.NONE`), or both; empty: not that."""
+    """What is to be ordered: an attempt, tags to know of (a digest, or `holds.NONE`), errands; empty: not that."""
 
     attempt: str
     held: str
+    errands: str = ""  # their ids, in order, with spaces between
 
     def __bool__(self) -> bool:
         """Whether anything is."""
-        return bool(self.attempt or self.held)
+        return bool(self.attempt or self.held or self.errands)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Offer:
     given_at: float
     times: int = 1  # that it was given
     held: str = ""  # as `Want` has it
+    errands: str = ""  # as `Want` has them
 
 
 def news(report: Report, standing: Standing) -> bool:
@@ -68,7 +71,7 @@ def news(report: Report, standing: Standing) -> bool:
 def wanted(standing: Standing) -> Want:
     """Return what there is to order (rule 2)."""
     attempt = "" if standing.wanted == standing.taken else standing.wanted
-    return Want(attempt, "" if standing.hung == standing.held else standing.hung or holds.NONE)
+    return Want(attempt, "" if standing.hung == standing.held else standing.hung or holds.NONE, standing.errands)
 
 
 def accepted(report: Report, number: tuple[int, int]) -> bool:
@@ -114,13 +117,15 @@ def orders(report: Report, standing: Standing, offer: Offer | None, now: datetim
 
 
 def _same(signed: Signed | Offer, want: Want) -> bool:
-    return signed.attempt == want.attempt and signed.held == want.held
+    return (signed.attempt, signed.held, signed.errands) == (want.attempt, want.held, want.errands)
 
 
 def _covers(signed: Signed | Offer, want: Want, now: datetime) -> bool:
-    """Tell whether orders say what is wanted, and maybe more, which the device has done meanwhile."""
+    """Tell whether orders that were taken say what is wanted, and maybe more, which the device has done meanwhile."""
     says = want.attempt in {"", signed.attempt} and want.held in {"", signed.held}
-    return says and now < signed.ends_at
+    errands = set(want.errands.split()) <= set(signed.errands.split())
+    lasts = now < signed.ends_at or not (want.attempt or want.held)  # rule 7
+    return says and errands and lasts
 
 
 def _pause(offer: Offer) -> float:

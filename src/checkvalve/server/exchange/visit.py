@@ -4,12 +4,12 @@
 Rules: 1. a visit may come twice and leaves the same: lines are known by journal and number, receipts by the digest of
 their payload; 2. a generation that was left behind is a copy: the device is shut out, and nothing it says is taken,
 unless the report was held back here and is no word of now; 3. lines are taken in order and without a gap, but for what
-the device says is gone from its journal; 4. a receipt is taken if the device's own key
-signed it and it speaks of this device; any other is recorded as refused, once, and acknowledged, so that it does not
-come for ever; 5. a status is the device's own word of itself, and its digest is too; 6. how an attempt ended is noted
-in its rollout with the receipt that says so, in one transaction; that it hangs in between the status says first. What
-did not end well is not ordered again; 7. where what fills a release cannot be had, the attempt has failed before it
-began.
+the device says is gone from its journal; 4. a receipt is taken if the device's own key signed it and it speaks of this
+device; any other is recorded as refused, once, and acknowledged, so that it does not come for ever; what it says of
+errands comes the same way (`errands`); 5. a status is the device's own word of itself, and its digest is too; 6. how an
+attempt ended is noted in its rollout with the receipt that says so, in one transaction; that it hangs in between the
+status says first. What did not end well is not ordered again; 7. where what fills a release cannot be had, the attempt
+has failed before it began, and the record says so.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,16 @@ import msgspec
 
 from checkvalve import canonical
 from checkvalve.canonical import Json
-from checkvalve.crypto import digests, envelope, keys
+from checkvalve.crypto import envelope, keys
 from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import ConflictError, ForbiddenError, InvalidError
 from checkvalve.ids import DeviceId
 from checkvalve.protocol import exchange, receipt
 from checkvalve.protocol.exchange import Answer, Event, Report, State
 from checkvalve.server.access import queries as access_queries
-from checkvalve.server.audit import actions as audit_actions
-from checkvalve.server.audit import queries as audit_queries
 from checkvalve.server.audit.model import PLANE
 from checkvalve.server.db.database import Tx
-from checkvalve.server.exchange import due, filling
+from checkvalve.server.exchange import due, errands, filling
 from checkvalve.server.exchange.due import Want
 from checkvalve.server.exchange.ground import Ground, actor, milliseconds
 from checkvalve.server.fleet import actions as fleet_actions
@@ -89,6 +87,8 @@ def visit(tx: Tx, ground: Ground, device_id: DeviceId, key: str, report: Report,
     told = report.state == (device.status_digest if report.status is None else report.state)
     standing = fleet_queries.standing(tx, device_id)
     want = due.wanted(standing)
+    if not errands.knows(report):
+        want = replace(want, errands="")
     signed = _orders(tx, ground, device, report, want, give=give)
     if give and want.attempt != (signed.attempt if signed and want.attempt else ""):
         standing = fleet_queries.standing(tx, device_id)  # what it was to run failed before it began
@@ -161,6 +161,7 @@ def _changes(ground: Ground, device: Device, report: Report, known: int, *, held
         changes["given"] = status.values
         changes["held"] = holds.known(status)
         changes["locked"] = holds.locked(status)
+        changes["crashing"] = len({one.service for one in status.workloads if one.crashes})
     return changes
 
 
@@ -172,18 +173,19 @@ def _observing(tx: Tx, ground: Ground, device: Device, report: Report) -> None:
 def _receipts(tx: Tx, ground: Ground, device: Device, report: Report) -> tuple[tuple[str, ...], list[End]]:
     """Take receipts (rule 4); return the payload digests of those that need not come again, and what new ones say."""
     ends: list[End] = []
-    sealed = {digests.sha256_hex(each.payload): each for each in report.receipts}
+    sealed, words = errands.apart(report.receipts)
     known = fleet_queries.known_receipts(tx, device.id, sealed) if sealed else set()
     for digest in sorted(sealed.keys() - known):
         try:
             said = _verified(device, sealed[digest])
         except (InvalidError, ForbiddenError) as error:
-            _refuse(tx, ground, device, digest, error)
+            errands.refuse(tx, ground, device, "device.receipt", digest, error)
         else:
             kept = _kept(ground, device, digest, said, sealed[digest])
             fleet_actions.receive(tx, ground.act(actor(device)), kept)
             ends.append(End(kept.attempt, kept.outcome, kept.code, kept.reason))
-    return tuple(sorted(sealed)), ends
+    done = errands.receive(tx, ground, device, words) if words else set[str]()
+    return tuple(sorted(sealed.keys() | done)), ends
 
 
 def _hanging(report: Report) -> list[End]:
@@ -249,13 +251,6 @@ def _kept(ground: Ground, device: Device, digest: str, said: receipt.Receipt, se
     )
 
 
-def _refuse(tx: Tx, ground: Ground, device: Device, digest: str, error: InvalidError | ForbiddenError) -> None:
-    subject = f"receipt:{digest}"
-    everywhere = access_queries.entries_within(fleet_queries.EVERYWHERE)
-    if not audit_queries.latest(tx, everywhere, limit=1, action="device.receipt", subject=subject, actor=device.id):
-        audit_actions.refuse(tx, ground.act(actor(device)), "device.receipt", subject, device.scope, error)
-
-
 def _orders(tx: Tx, ground: Ground, device: Device, report: Report, want: Want, *, give: bool) -> Signed | None:
     """Return the orders that the device is to take, or took, signed now if none are that are still good."""
     if not want:
@@ -267,9 +262,10 @@ def _orders(tx: Tx, ground: Ground, device: Device, report: Report, want: Want, 
 
 
 def _sign(tx: Tx, ground: Ground, device: Device, want: Want) -> Signed | None:
-    """Return new orders, those of tags first; None if there is nothing to order after all."""
+    """Return new orders, those of tags first, then errands; None if there is nothing to order after all."""
     deploy = _deploy(tx, ground, device) if want.attempt else None
     items: list[Json] = [_hold(tx, device)] if want.held else []
+    items += errands.items(tx, ground, device) if want.errands else []
     items += [deploy] if deploy is not None else []
     if not items:
         return None
@@ -289,7 +285,7 @@ def _sign(tx: Tx, ground: Ground, device: Device, want: Want) -> Signed | None:
     )
     sealed = envelope.write(envelope.seal(ground.orders.key, exchange.ORDERS, payload))
     attempt = want.attempt if deploy is not None else ""
-    signed = Signed(device.id, attempt, epoch, counter, sealed, ground.now, ends_at, want.held)
+    signed = Signed(device.id, attempt, epoch, counter, sealed, ground.now, ends_at, want.held, want.errands)
     fleet_writes.put_orders(tx, signed)
     return signed
 
@@ -305,6 +301,7 @@ def _deploy(tx: Tx, ground: Ground, device: Device) -> Json | None:
         outcome, why = Outcome.REFUSED, f"{error.sentence} {error.remedy}".strip()
         rollout_writes.ended(tx, device.id, assigned.attempt, outcome, error.code, why, ground.now)
         fleet_writes.unassign(tx, device.id)
+        filling.refuse(tx, ground, device, assigned, error)
         return None
     values: Json = {"digest": given} if given else {}
     return {"attempt": assigned.attempt, "kind": "deploy", "target": assigned.target, "values": values}

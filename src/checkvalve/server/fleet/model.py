@@ -45,6 +45,7 @@ class Condition(StrEnum):
 
     DEGRADED = "degraded"
     QUARANTINED = "quarantined"
+    CRASHING = "crashing"
     FAILED = "failed"
     SILENT = "silent"
     NEVER_SEEN = "never_seen"
@@ -118,6 +119,8 @@ class Device:
     given: str = ""  # digest of the values that `active` runs with
     held: str = ""  # digest of the plane's tags that it knows of
     locked: bool = False  # a tag hangs at the device itself
+    errands: str = ""  # ids of the errands it is to be ordered, in order, with spaces between
+    crashing: int = 0  # services of what runs that crashed, and no day without one since
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ class Signed:
     made_at: datetime
     ends_at: datetime
     held: str = ""  # digest of the tags that it tells of; empty if of none (`holds.NONE`: that none hang)
+    errands: str = ""  # ids of the errands in them, in order, with spaces between
 
 
 class Changes(TypedDict, total=False):
@@ -161,6 +165,7 @@ class Changes(TypedDict, total=False):
     given: str
     held: str
     locked: bool
+    crashing: int
     epoch: int
     counter: int
     offset: int | None
@@ -172,6 +177,7 @@ class Order(StrEnum):
 
     NAME = "name"
     SILENT = "silent"  # those never seen first, then the longest silent
+    CRASHING = "crashing"  # those with the most services that crash first
 
 
 class Wanted(TypedDict, total=False):
@@ -255,7 +261,7 @@ class Standing:
     """What the plane must know of a device to answer it from memory. `orders` is what it has not accepted yet, if any.
 
     `wanted` is the attempt it is assigned to; `taken` the attempt it last reported. `hung` is the digest of the tags
-    that it is to know of, `held` of those it last reported.
+    that it is to know of, `held` of those it last reported. `errands` are the ids of those it is to be ordered.
     """
 
     id: DeviceId
@@ -272,5 +278,6 @@ class Standing:
     epoch: int
     counter: int
     interval: int
+    errands: str = ""
     held: str = ""
     hung: str = ""  # the last: it is not a matter of the device's row

@@ -148,6 +148,8 @@ def devices(
     column: sa.ColumnElement[object] = _devices.folded
     if order is Order.SILENT:
         column = sa.func.coalesce(_devices.seen_at, sa.literal(EPOCH, Instant))
+    if order is Order.CRASHING:
+        column = -_devices.crashing
     chosen = [*_chosen(tx, seen, wanted)]
     if after:
         last = sa.select(column).where(_devices.id == after).scalar_subquery()
@@ -485,6 +487,7 @@ def _condition(now: datetime) -> sa.ColumnElement[str]:
         (state == State.DEGRADED.value, Condition.DEGRADED.value),
         (_silent(Liveness.NEVER_SEEN, now), Condition.NEVER_SEEN.value),
         (_silent(Liveness.OFFLINE, now), Condition.SILENT.value),
+        (_devices.crashing > 0, Condition.CRASHING.value),
         (state.in_([each.value for each in conditions.FAILED]), Condition.FAILED.value),
         (_silent(Liveness.LATE, now), Condition.LATE.value),
         (state.in_([each.value for each in conditions.SETTLED]), Condition.WELL.value),

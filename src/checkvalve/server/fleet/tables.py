@@ -89,6 +89,8 @@ def device(row: Row) -> Device:
         given=row.given,
         held=row.held,
         locked=row.locked,
+        errands=row.errands,
+        crashing=row.crashing,
     )
 
 
@@ -110,6 +112,7 @@ def signed(row: Row) -> Signed:
         row.made_at,
         row.ends_at,
         row.held,
+        row.errands,
     )
 
 

@@ -169,6 +169,12 @@ def unassign(tx: Tx, device_id: DeviceId) -> bool:
     return done
 
 
+def errands(tx: Tx, device_id: DeviceId, ids: Sequence[str]) -> None:
+    """Let a device be ordered the errands of these ids, in this order, and no others."""
+    tx.run(sa.update(devices).where(devices.c.id == device_id).values(errands=" ".join(ids)))
+    _changed(tx)
+
+
 def put_orders(tx: Tx, signed: Signed) -> None:
     """Keep the orders last signed for a device."""
     values = {name: getattr(signed, name) for name in Signed.__slots__}
