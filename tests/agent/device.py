@@ -217,7 +217,8 @@ class Device:
     def receipts(self) -> list[Receipt]:
         """Return the receipts that the plane has, as far as this device signed them, in the order of their coming."""
         key = self.parts.identity.key.public_key()
-        return [receipt.verified(each, key) for each in self.plane.kept.receipts.values()]
+        sealed = self.plane.kept.receipts.values()
+        return [receipt.verified(each, key) for each in sealed if each.payload_type == receipt.RECEIPT]
 
     @property
     def events(self) -> list[Event]:

@@ -108,7 +108,8 @@ class Living:
     def receipts(self) -> list[Receipt]:
         """Return the receipts that the plane has, in the order of their coming."""
         public: keys.PublicKey = self.plane.kept.members[self.device].public
-        return [receipt.verified(each, public) for each in self.plane.kept.receipts.values()]
+        sealed = self.plane.kept.receipts.values()
+        return [receipt.verified(each, public) for each in sealed if each.payload_type == receipt.RECEIPT]
 
     async def _start(self, *words: str, piped: bool = False, kill_at: int = 0) -> asyncio.subprocess.Process:
         environment = {**os.environ, **({KILL_AT: str(kill_at)} if kill_at else {})}

@@ -19,12 +19,13 @@ from checkvalve.agent import identity
 from checkvalve.agent.disk.simulated import SimulatedDisk
 from checkvalve.agent.identity import Certified, Identity
 from checkvalve.agent.link.contexts import NO_CHECK_TIME
-from checkvalve.agent.link.simulated import Plane, Simulated
+from checkvalve.agent.link.plane import Plane
+from checkvalve.agent.link.simulated import Simulated
 from checkvalve.agent.ports import Disk
 from checkvalve.crypto import certificates, digests, keys
 from checkvalve.crypto.metadata import ROOT, Target
 from checkvalve.errors import CheckvalveError
-from checkvalve.protocol import exchange, time, workload
+from checkvalve.protocol import errand, exchange, time, workload
 from checkvalve.protocol.api import DevicePlane
 from checkvalve.protocol.problem import Problem
 from tests.crypto import world
@@ -110,7 +111,7 @@ async def served(plane: Plane, directory: Path, *, pair: tuple[str, str] | None 
     """Serve the plane on a port of its own; `pair` is another certificate and key than its listener's."""
     listener = Listener("")
     handle = _handler(plane, listener)
-    app = web.Application(client_max_size=2 << 20)
+    app = web.Application(client_max_size=errand.LARGEST_CONTENT + 1)
     app.router.add_route("*", "/{path:.*}", handle)
     app.on_response_prepare.append(_few_headers)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05)
@@ -212,12 +213,6 @@ async def _answer(plane: Plane, request: web.Request, tls: ssl.SSLObject) -> web
             return web.Response(body=msgspec.json.encode(about(plane)), headers=headers)
         case "GET", ["time"]:
             return web.Response(status=204, headers=headers)
-        case "POST", ["join"]:
-            return web.Response(status=201, body=msgspec.json.encode(plane.join(await request.read())))
-        case "POST", ["renew"]:
-            return web.Response(body=msgspec.json.encode(plane.renew(await request.read())))
-        case "POST", ["exchange"]:
-            return await _exchange(plane, request, tls, headers)
         case "GET", ["metadata", name]:
             return _file(plane.metadata.get(name))
         case "GET", ["releases", name]:
@@ -227,20 +222,40 @@ async def _answer(plane: Plane, request: web.Request, tls: ssl.SSLObject) -> web
         case "GET", ["blobs", name]:
             return _part(request, plane.blobs.get(name))
         case _:
+            return await _taken(plane, request, tls, headers)
+
+
+async def _taken(plane: Plane, request: web.Request, tls: ssl.SSLObject, headers: dict[str, str]) -> web.StreamResponse:
+    match request.method, request.path.split("/")[2:]:
+        case "POST", ["join"]:
+            return web.Response(status=201, body=msgspec.json.encode(plane.join(await request.read())))
+        case "POST", ["renew"]:
+            return web.Response(body=msgspec.json.encode(plane.renew(await request.read())))
+        case "POST", ["exchange"]:
+            return await _exchange(plane, request, tls, headers)
+        case "PUT", ["errands", name]:
+            who = certificates.device_id(_shown(tls))
+            plane.take(who, name, request.headers[errand.CONTENT], await request.read())
+            return web.Response(status=204, headers=headers)
+        case _:
             return web.Response(status=404)
 
 
 async def _exchange(
     plane: Plane, request: web.Request, tls: ssl.SSLObject, headers: dict[str, str]
 ) -> web.StreamResponse:
-    shown = tls.getpeercert(binary_form=True)
-    assert shown is not None
-    replied = await Simulated(plane, certificates.device_id(shown)).exchange(await request.read(), 0)
+    replied = await Simulated(plane, certificates.device_id(_shown(tls))).exchange(await request.read(), 0)
     if replied.next is not None:
         headers[exchange.NEXT] = str(replied.next)
     if replied.answer is None:
         return web.Response(status=204, headers=headers)
     return web.Response(body=msgspec.json.encode(replied.answer), headers=headers)
+
+
+def _shown(tls: ssl.SSLObject) -> bytes:
+    shown = tls.getpeercert(binary_form=True)
+    assert shown is not None
+    return shown
 
 
 def about(plane: Plane) -> DevicePlane:

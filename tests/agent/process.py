@@ -3,6 +3,7 @@
 
 With `CHECKVALVE_KILL_AT=N` in its environment it ends by SIGKILL as soon as it has written N records to its journal.
 With `CHECKVALVE_AHEAD=SECONDS` its wall clock is so far ahead (behind, if negative; not before 1970).
+With `CHECKVALVE_RETURN=SECONDS` it tries the first address of its plane again so soon.
 It imports nothing else, so that its memory is the agent's.
 """
 
@@ -15,9 +16,11 @@ from typing import Any
 from checkvalve import clock, ids
 from checkvalve.agent import main
 from checkvalve.agent.journal import Journal
+from checkvalve.agent.link import tls
 
 KILL_AT = "CHECKVALVE_KILL_AT"
 AHEAD = "CHECKVALVE_AHEAD"
+RETURN = "CHECKVALVE_RETURN"
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -25,6 +28,7 @@ _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 def _run() -> int:
     left = int(os.environ.get(KILL_AT, "0"))
     ahead = float(os.environ.get(AHEAD, "0"))
+    tls.RETURN = float(os.environ.get(RETURN, tls.RETURN))
     if left:
         _dies_after(left)
     if ahead:

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import BinaryIO
 
 import pytest
 
@@ -48,6 +49,9 @@ class Plane:
         raise NotImplementedError
 
     async def values(self, digest: str) -> bytes:
+        raise NotImplementedError
+
+    async def put(self, errand: str, digest: str, file: BinaryIO, size: int) -> None:
         raise NotImplementedError
 
     async def renew(self, envelope: bytes) -> bytes:

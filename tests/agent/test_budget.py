@@ -4,6 +4,7 @@
 import asyncio
 import functools
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from checkvalve.agent import budget, loop, policy, space, upkeep
+from checkvalve.agent import budget, loop, policy, situation, space, upkeep
 from checkvalve.agent.budget import MIB, Budget, Means, Needed, Refuse, Room, Wait
 from checkvalve.agent.clocks.simulated import BEGIN, SimulatedClock
 from checkvalve.agent.disk.simulated import SimulatedDisk
 from checkvalve.agent.meter import FILE, Meter
+from checkvalve.agent.steps import Observed
 from checkvalve.errors import InvalidError
 from checkvalve.protocol import workload
 from checkvalve.protocol.enrol import LinkClass
@@ -140,15 +142,32 @@ def test_two_disks_are_two_questions() -> None:
 
 def test_room_counts_what_is_here_already_once_and_the_archive_besides() -> None:
     old, new = world.slot(1, world.line("1")), world.slot(2, world.line("2"))
-    images = set(old.manifest.images)
+    had = Observed(images=frozenset(old.manifest.images))
     blobs = [layer for image in new.manifest.images.values() for layer in image.layers]
     own = {layer.digest for layer in blobs} | set(new.manifest.images)
-    assert space.needed(new, own, {}, set(new.manifest.images), ()) == Needed(0, 0)
+    assert space.needed(new, own, means(), Observed(images=frozenset(new.manifest.images)), ()) == Needed(0, 0)
     # Three layers are new, of which the base is the old release's; 1000 bytes each, and 100 for each config.
-    assert space.needed(new, (), {}, images, (old,)) == Needed(3 * 1_000 + 2 * 100, 2 * 1_000 + 1_000)
-    assert space.needed(new, (), {}, (), ()) == Needed(3 * 1_000 + 2 * 100, 3 * 1_000 + 2_000)
-    begun = {blobs[0].digest: 400}
-    assert space.needed(new, (), begun, images, (old,)).fetch == 3 * 1_000 + 2 * 100 - 400
+    assert space.needed(new, (), means(), had, (old,)) == Needed(3 * 1_000 + 2 * 100, 2 * 1_000 + 1_000)
+    assert space.needed(new, (), means(), Observed(), ()) == Needed(3 * 1_000 + 2 * 100, 3 * 1_000 + 2_000)
+    begun = means(parts={blobs[0].digest: 400})
+    assert space.needed(new, (), begun, had, (old,)).fetch == 3 * 1_000 + 2 * 100 - 400
+
+
+def test_a_volume_that_is_to_be_copied_counts_as_large_as_it_is_known_to_be_until_it_is_copied() -> None:
+    copies = {"new-data": "old-data", "new-logs": "old-logs"}
+    what = world.slot(2, world.line("2"), copies=copies)
+    own = set(situation.all_blobs(what.manifest))
+    had = Observed(images=frozenset(what.manifest.images))
+    known = means(volumes={"old-data": 300 * MIB, "other": 1})
+    assert space.needed(what, own, known, had, ()) == Needed(0, 0, 300 * MIB)
+    assert space.needed(what, own, known, replace(had, volumes=frozenset({"new-data"})), ()) == Needed(0)
+    room = Room(0, 400 * MIB, 4 << 30)
+    found = budget.room(Budget(headroom_mib=128), means(here=room, engine=room), Needed(0, 0, 300 * MIB))
+    assert found is not None
+    assert found.sentence == (
+        "This release needs 300 MiB (300 MiB of it for copies of volumes) on this device's disk, 400 MiB are free, "
+        "and 128 MiB stay reserved."
+    )
 
 
 # ---- The meter. ----

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checkvalve.agent.clocks.simulated import BEGIN
-from checkvalve.agent.link.simulated import Plane
+from checkvalve.agent.link.plane import Plane
 from checkvalve.agent.visit import EXPIRED
 from checkvalve.crypto.metadata import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
 from checkvalve.errors import UnauthenticatedError

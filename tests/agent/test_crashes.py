@@ -11,13 +11,13 @@ import pytest
 from checkvalve import clock
 from tests.agent.device import told
 from tests.parts import device_kills
-from tests.parts.device_kills import BACK, NEW
+from tests.parts.device_kills import BACK, QUICK
 
 SEED = int.from_bytes(clock.entropy(4))
 
 
 @pytest.mark.parametrize("how", BACK)
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("name", QUICK)
 @told
 async def test_wherever_the_power_goes_the_device_comes_back_to_old_or_new(name: str, how: str) -> None:
     chance = random.Random(f"{SEED}{name}{how}")
@@ -27,7 +27,7 @@ async def test_wherever_the_power_goes_the_device_comes_back_to_old_or_new(name:
         await device_kills.at_each_step(name, how, after=after, places=[chance.randrange(8)])
 
 
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("name", QUICK)
 @told
 async def test_the_power_may_go_again_on_the_way_back(name: str) -> None:
     print(f"seed {SEED}")

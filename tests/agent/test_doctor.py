@@ -134,11 +134,14 @@ def _says(head: bytes, body: bytes = b"") -> Callable[[asyncio.StreamReader, asy
 @told
 async def test_a_proxy_that_asks_for_a_password_is_named_and_so_is_one_that_refuses(tmp_path: Path) -> None:
     async with meeting(tmp_path) as met:
-        for head, words in ((b"HTTP/1.1 407 No", "asks for a name and a password"), (b"HTTP/1.1 403 No", "403")):
+        for head, words in ((b"HTTP/1.1 407 No", "does not take the name and"), (b"HTTP/1.1 403 No", "403")):
             async with listening(_says(head)) as number:  # type: ignore[arg-type]
                 found = await met.first(proxy=f"http://user:hush@127.0.0.1:{number}")
                 assert (found.layer, found.grade, words in found.sentence) == ("proxy", "bad", True)
                 assert "hush" not in found.sentence
+        async with listening(_says(b"HTTP/1.1 407 No")) as number:  # type: ignore[arg-type]
+            found = await met.first(proxy=f"http://127.0.0.1:{number}")
+            assert (found.layer, "and was given none (407)" in found.sentence) == ("proxy", True)
         found = await met.first(proxy="http://127.0.0.1:1")
         assert (found.layer, "cannot be reached" in found.sentence) == ("proxy", True)
 

@@ -16,7 +16,7 @@ from checkvalve.agent.believed import Believed
 from checkvalve.agent.disk.simulated import PowerCut, SimulatedDisk
 from checkvalve.agent.enrol import Invitation, invitation
 from checkvalve.agent.identity import Identity
-from checkvalve.agent.link.simulated import Plane
+from checkvalve.agent.link.plane import Plane
 from checkvalve.agent.link.tls import Patience, Tls
 from checkvalve.crypto import keys, tokens
 from checkvalve.errors import CheckvalveError, ConflictError, ForbiddenError, InvalidError, UnavailableError

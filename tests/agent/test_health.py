@@ -326,6 +326,14 @@ def test_last_known_good_may_take_the_soak_for_its_first_health_check() -> None:
     assert why(scene.back(150, box(scene.slot, "web", health="starting")))[0] == "gate.starting"
 
 
+def test_last_known_good_is_probed_before_it_is_called_late_however_long_nobody_looked() -> None:
+    scene = Scene(one(probes=(TcpProbe(port=5432),)))
+    web = box(scene.slot, "web")
+    assert isinstance(scene.back(600, web), Waiting), "nobody has asked it yet"
+    scene.look(600, web, probes={"web#0": ""})
+    assert scene.back(600, web) == Healthy()
+
+
 # ---- What is told. ----
 
 

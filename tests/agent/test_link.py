@@ -15,7 +15,8 @@ from aiohttp import web
 
 from checkvalve.agent.identity import Identity
 from checkvalve.agent.link import tls
-from checkvalve.agent.link.simulated import Plane, Simulated
+from checkvalve.agent.link.plane import Plane
+from checkvalve.agent.link.simulated import Simulated
 from checkvalve.agent.link.tls import Patience, Tls
 from checkvalve.agent.ports import Link
 from checkvalve.crypto import certificates, keys

@@ -19,7 +19,7 @@ from checkvalve.agent import enrol, identity
 from checkvalve.agent.disk import files
 from checkvalve.agent.disk.calls import Kernel
 from checkvalve.agent.engine import reading
-from checkvalve.agent.link.simulated import Kept
+from checkvalve.agent.link.plane import Kept
 from checkvalve.crypto import keys
 from tests.agent.device import told
 from tests.agent.test_enrol import ANOTHER, TOKEN, Meeting, meeting

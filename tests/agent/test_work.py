@@ -116,7 +116,13 @@ async def test_data_is_as_it_was_before_the_switch_where_that_was_asked_for_and_
     assert device.engine.files(active.volumes["counts"]) == {
         "number": "1"
     }  # written again by the old one as it started
-    assert device.receipts[-1].data == {"counts": "not rolled back", "recipes": "returned to before the switch"}
+    said = device.receipts[-1].data
+    assert said["counts"] == "not rolled back"
+    (aside,) = [each for each in device.parts.shelf.left if each.volume == "recipes"]
+    assert said["recipes"].startswith(
+        f"returned to before the switch; what the release wrote is set aside as {aside.name}, 1 KiB, "
+    )
+    assert device.engine.files(aside.name) == {"number": "2"}
 
 
 @told

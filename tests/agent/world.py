@@ -24,6 +24,7 @@ from checkvalve.agent.steps import (
     Do,
     DropImage,
     DropNetwork,
+    DropVolume,
     Failure,
     Fetch,
     Forget,
@@ -226,6 +227,8 @@ class Engine:
                 self.on.pop(name, None)
             case DropNetwork(name):
                 return self._drop_network(name)
+            case DropVolume(name):
+                self.volumes.discard(name)
             case DropImage(config):
                 self.images -= {config} - self.in_use
         return None

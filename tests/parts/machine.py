@@ -9,8 +9,9 @@ import msgspec
 from checkvalve import canonical
 from checkvalve.crypto import certificates, envelope, keys
 from checkvalve.crypto.envelope import Envelope
-from checkvalve.protocol import enrol, exchange, receipt
+from checkvalve.protocol import enrol, errand, exchange, receipt
 from checkvalve.protocol.enrol import Join, Joined, Renewal
+from checkvalve.protocol.errand import Done
 from checkvalve.protocol.exchange import Event, Report, State, Status
 from checkvalve.protocol.receipt import Receipt
 from checkvalve.protocol.version import CAPABILITY
@@ -104,6 +105,21 @@ class Machine:
             "engine": "simulated",
         }
         return envelope.seal(self.key, receipt.RECEIPT, receipt.write(Receipt(**{**said, **changes})))
+
+    def done(self, ident: str, kind: str = "logs", outcome: str = "done", **changes: Any) -> Envelope:  # noqa: ANN401
+        """Return its word on an errand, signed; `changes` are fields of `Done`."""
+        said: dict[str, Any] = {
+            "device": self.id,
+            "errand": ident,
+            "kind": kind,
+            "outcome": outcome,
+            "at": self.clock,
+            "journal": self.journal,
+            "seq": 1,
+            "head": "00" * 32,
+            "agent": "0.1",
+        }
+        return envelope.seal(self.key, errand.ERRAND, errand.write(Done(**{**said, **changes})))
 
     def sealed(self, kind: str, payload: bytes) -> bytes:
         """Return a document signed with its key."""

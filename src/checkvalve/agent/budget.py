@@ -62,10 +62,11 @@ class Room:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What a release lacks, in bytes: to be fetched, and for the engine to load it."""
+    """What a release lacks, in bytes: to be fetched, for the engine to load it, and for copies of volumes."""
 
     fetch: int
     load: int = 0
+    copy: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Means:
     parts: Mapping[str, int] = field(default_factory=dict)
     spent: int = 0
     offset: int | None = None
+    volumes: Mapping[str, int] = field(default_factory=dict)  # bytes of those that are known, by name in the engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def words(budget: Budget) -> str:
 
 def judge(budget: Budget, means: Means, needed: Needed) -> Refuse | Wait | None:
     """Return why the fetch may not go on, None if it may (rules 1 to 5)."""
-    return _space(budget, means, needed) or waits(budget, means.local, means.offset, means.spent)
+    return room(budget, means, needed) or waits(budget, means.local, means.offset, means.spent)
 
 
 def waits(budget: Budget, local: datetime, offset: int | None, spent: int) -> Wait | None:
@@ -152,22 +154,25 @@ def headroom(budget: Budget, room: Room) -> int:
     return max(room.kept, (mib or 0) * MIB, room.whole * (percent or 0) // 100)
 
 
-def _space(budget: Budget, means: Means, needed: Needed) -> Refuse | None:
+def room(budget: Budget, means: Means, needed: Needed) -> Refuse | None:
+    """Return why there is no room for it, with the numbers, None if there is (rule 1)."""
     if means.here.disk == means.engine.disk:
-        return _lacking(budget, means.here, needed.fetch + needed.load, "on this device's disk")
-    return _lacking(budget, means.here, needed.fetch, "where this device keeps what it fetches") or _lacking(
-        budget, means.engine, needed.load, "where the engine keeps its images"
+        size = needed.fetch + needed.load + needed.copy
+        return _lacking(budget, means.here, size, needed.copy, "on this device's disk")
+    return _lacking(budget, means.here, needed.fetch, 0, "where this device keeps what it fetches") or _lacking(
+        budget, means.engine, needed.load + needed.copy, needed.copy, "where the engine keeps its images"
     )
 
 
-def _lacking(budget: Budget, room: Room, size: int, where: str) -> Refuse | None:
+def _lacking(budget: Budget, room: Room, size: int, copy: int, where: str) -> Refuse | None:
     stays = headroom(budget, room)
     if not size or size + stays <= room.free:
         return None
+    copied = f" ({_mib(copy)} MiB of it for copies of volumes)" if copy else ""
     return Refuse(
         "disk.full",
-        f"This release needs {_mib(size)} MiB {where}, {room.free // MIB} MiB are free, and {_mib(stays)} MiB stay "
-        "reserved.",
+        f"This release needs {_mib(size)} MiB{copied} {where}, {room.free // MIB} MiB are free, and {_mib(stays)} MiB "
+        "stay reserved.",
     )
 
 

@@ -80,6 +80,7 @@ async def _introduced(address: str, pin: str, proxy: str, source: str) -> Reache
         said = await tls.introduced((address,), proxy=proxy or None, source=source or None, patience=PATIENCE)
         about = msgspec.json.decode(said, type=DevicePlane)
         found = keys.fingerprint(certificates.public_key(certificates.from_pem(about.ca.encode())))
+        await _pinned(address, about.ca, proxy, source)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error: CheckvalveError = InvalidError(
             "link.answer", f"What answers at {address} is no plane.", "Check the address, and the port: it is 8443."
@@ -90,6 +91,15 @@ async def _introduced(address: str, pin: str, proxy: str, source: str) -> Reache
         return Reached(address, pin=found)
     seen = await strangers.look(address, proxy, source, PATIENCE)
     return Reached(address, error, seen.issuer, "" if seen.pin == pin else seen.pin, seen.plain)
+
+
+async def _pinned(address: str, ca: str, proxy: str, source: str) -> None:
+    """Dial as a device that has joined does: who opens TLS in between passes on what the plane says of itself."""
+    link = Tls((address,), ca, proxy=proxy or None, source=source or None, patience=PATIENCE)
+    try:
+        await link.about()
+    finally:
+        await link.close()
 
 
 async def _reached(patient: Patient, address: str) -> Reached:

@@ -24,7 +24,7 @@ import msgspec
 from checkvalve import canonical
 from checkvalve.agent import identity, journal
 from checkvalve.agent.identity import Certified, Identity
-from checkvalve.agent.link import tls
+from checkvalve.agent.link import dialling, tls
 from checkvalve.agent.link.tls import Patience, Tls
 from checkvalve.agent.ports import Disk
 from checkvalve.crypto import certificates, digests, envelope, keys, tokens, trustset
@@ -49,14 +49,14 @@ class Invitation:
     addresses: tuple[str, ...]
     token: str = field(repr=False)
     pin: str
-    proxy: str = ""
+    proxy: str = field(default="", repr=False)
     source: str = ""
 
 
 def invitation(servers: Sequence[str], token: str, ca_pin: str, *, proxy: str = "", source: str = "") -> Invitation:
     """Return what `--server` (several times), `--token` and `--ca-pin` say, tidied.
 
-    Raises `InvalidError`: `join.address`, `join.token`, `join.pin`.
+    Raises `InvalidError`: `join.address`, `join.token`, `join.pin`, `link.proxy`, `link.source`.
     """
     if not 1 <= len(servers) <= _MOST_ADDRESSES:
         raise InvalidError(
@@ -73,12 +73,13 @@ def invitation(servers: Sequence[str], token: str, ca_pin: str, *, proxy: str = 
         raise InvalidError(
             "join.token", "This token was mistyped or cut.", "Copy the whole of it: it begins with cvj_."
         )
+    dialling.proxy(proxy)  # what is wrong with it is said before anything is sent
     return Invitation(
         addresses=tuple(dict.fromkeys(address(each) for each in servers)),
         token=token.strip(),
         pin=f"sha256:{pin[1].lower()}",
         proxy=proxy.strip(),
-        source=source.strip(),
+        source=dialling.source(source),
     )
 
 

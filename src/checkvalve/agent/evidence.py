@@ -141,7 +141,7 @@ def _told(parts: Parts, events: Sequence[Event], slot: Slot | None) -> bool:
     # A refusal is a note in the journal, and the end of its attempt for the receipt.
     states = [*events[:-1], msgspec.structs.replace(end, kind="state")]
     try:
-        made = receipts.compose(teller, states, slot, kept.seen, kept.logs)
+        made = receipts.compose(teller, states, slot, kept.seen, kept.logs, parts.shelf.stored)
         sealed = envelope.seal(parts.identity.key, form.RECEIPT, form.write(made))
         parts.spool.put(envelope.digest(sealed), envelope.write(sealed))
         facts = {"receipt": envelope.digest(sealed), "outcome": end.state.value}
@@ -154,11 +154,15 @@ def _told(parts: Parts, events: Sequence[Event], slot: Slot | None) -> bool:
 
 
 def _evidence(parts: Parts, attempt: str) -> _Kept:
+    """Return what was kept of an attempt; of one that changed nothing this is the moment to keep it."""
     data = parts.spool.evidence(attempt)
     if data is not None:
         with contextlib.suppress(msgspec.DecodeError):
             return msgspec.json.decode(data, type=_Kept)
-    return _Kept((), {}, parts.offset, _engine(parts))
+    kept = _Kept((), {}, parts.offset, _engine(parts))
+    with contextlib.suppress(CheckvalveError):  # an agent that starts again has not spoken with anybody yet (rule 3)
+        parts.spool.keep_evidence(attempt, msgspec.json.encode(kept))
+    return kept
 
 
 def _engine(parts: Parts) -> str:

@@ -8,12 +8,14 @@ images the engine has too, so that the release can be rebuilt when the engine's 
 loaded before anything that runs is stopped; 7. tags, window and permit are asked last, in that order (`waiting`), and
 while it waits for them all that was staged is kept whole; 8. that it waits is written when it begins, and again when it
 is for something else: not each time that somebody says no again; 9. what
-the policy allows of line and disk (`budget`) is asked before each part of a fetch. What mends what runs is not asked.
+the policy allows of line and disk (`budget`) is asked before each part of a fetch, and of the disk once more before the
+switch, which copies volumes. What mends what runs is not asked.
 """
 
 from collections.abc import Mapping
 
 from checkvalve.agent import budget, given, space, upkeep, waiting
+from checkvalve.agent.budget import Means, Needed
 from checkvalve.agent.situation import Situation, all_blobs, note
 from checkvalve.agent.steps import Ask, Do, Failure, Fetch, Load, Look, Move, Note, Obtain, Position, Rest, Slot
 from checkvalve.protocol.exchange import State
@@ -65,7 +67,7 @@ def _fetched(situation: Situation) -> Move:
     active = situation.active
     if active is not None and active.values != slot.values and given.same(active, slot) and upkeep.right(situation):
         return _unchanged()  # rule 4: another document, which says the same
-    return _lacking(slot, situation) or Note(State.STAGED)
+    return _lacking(slot, situation) or _cramped(slot, situation) or Note(State.STAGED)
 
 
 def _lacking(slot: Slot, situation: Situation) -> Move | None:
@@ -83,15 +85,26 @@ def _fetch(slot: Slot, missing: Mapping[str, int], situation: Situation) -> Move
         return Rest(budget.AGAIN, policy)
     if means is None:
         return Fetch(missing, limited=True)
-    known = (situation.active, situation.previous)
-    needed = space.needed(slot, situation.held, means.parts, situation.observed.images, known)
-    match budget.judge(policy.budget, means, needed):
+    match budget.judge(policy.budget, means, _needed(slot, situation, means)):
         case budget.Refuse(code, sentence):
             return Note(State.REFUSED, code, sentence)
         case budget.Wait(code, sentence, seconds):
             return Rest(seconds, Failure(code, sentence))
         case _:
             return Fetch(missing, limited=True)
+
+
+def _needed(slot: Slot, situation: Situation, means: Means) -> Needed:
+    return space.needed(slot, situation.held, means, situation.observed, (situation.active, situation.previous))
+
+
+def _cramped(slot: Slot, situation: Situation) -> Note | None:
+    """Return the refusal of what is here whole, and whose copies of volumes have no room (rule 9)."""
+    policy, means = situation.local.policy, situation.means
+    if isinstance(policy, Failure) or means is None:
+        return None  # with such a policy nothing is switched anyway
+    refused = budget.room(policy.budget, means, _needed(slot, situation, means))
+    return None if refused is None else Note(State.REFUSED, refused.code, refused.sentence)
 
 
 def _unchanged() -> Note:
@@ -116,7 +129,7 @@ def _staged(situation: Situation) -> Move:
     since = situation.watching.since
     match waiting.judge(situation.local, situation.permit, slot, position.state, since, situation.now):
         case waiting.Go():
-            return Note(State.SWITCHING)
+            return _cramped(slot, situation) or Note(State.SWITCHING)
         case waiting.Due(permit):
             return Ask(permit)
         case waiting.Pause(seconds):

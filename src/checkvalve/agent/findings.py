@@ -24,6 +24,7 @@ class Finding:
     code: str
     sentence: str  # begins with the service's name, ends without a full stop
     final: bool = False
+    unasked: bool = False  # nobody has looked yet whether it is right
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ def _probes(looked: Looked, name: str, service: Service) -> Iterator[Finding]:
     for index, probe in enumerate(service.probes):
         why = looked.probes.get(key(name, index))
         if why is None:
-            yield Finding(name, LATE, f"{name} was not probed with {said(probe)} yet")
+            yield Finding(name, LATE, f"{name} was not probed with {said(probe)} yet", unasked=True)
         elif why:
             words = f"{name} does not pass {said(probe)}: {why.rstrip('.')}"
             yield Finding(name, PROBE, words, final=looked.soaking)

@@ -17,7 +17,8 @@ A watch is a fold of looks; it is begun when a state is written, and judged as o
 6. A health check that is still `starting` holds up nothing, for its first answer may take longer than the grace; at the
    end of the soak it is a failure, once the grace is over too (`gate.starting`).
 7. Last known good is judged without soak, without restarts counted and without its oneshots: it proved itself before.
-   Whatever is wrong has its grace, and what is `starting` has the soak's time besides.
+   Whatever is wrong has its grace, and what is `starting` has the soak's time besides. Who was not probed is not wrong
+   however late it is, after a long rest or an engine that was silent: it is probed first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from checkvalve.agent.steps import (
     Create,
     DropImage,
     DropNetwork,
+    DropVolume,
     Failure,
     Observed,
     Slot,
@@ -63,7 +65,7 @@ class Watch:
     tallies: Mapping[str, Tally] = field(default_factory=lambda: _NOTHING)
     probes: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     healthy: frozenset[str] = frozenset()  # services that the engine has called healthy
-    dropped: frozenset[str] = frozenset()  # images and networks that the engine was asked to let go
+    dropped: frozenset[str] = frozenset()  # images, networks and volumes that the engine was asked to let go
 
     def tally(self, container: str) -> Tally:
         """Return what was done to a container since the watch began."""
@@ -126,8 +128,8 @@ def did(watch: Watch, observed: Observed, steps: Sequence[Step], now: float) -> 
                     probes = {key: each for key, each in probes.items() if key.partition("#")[0] != before.service}
             case _:
                 pass
-    dropped = {step.image for step in steps if isinstance(step, DropImage)}
-    dropped |= {step.name for step in steps if isinstance(step, DropNetwork)}
+    dropped = {step.key for step in steps if isinstance(step, DropImage)}
+    dropped |= {step.name for step in steps if isinstance(step, DropNetwork | DropVolume)}
     return replace(watch, tallies=tallies, probes=probes, dropped=watch.dropped | dropped)
 
 
@@ -233,6 +235,8 @@ def _returned(watch: Watch, slot: Slot, until: float, now: float) -> Waiting | H
         return Waiting(SOONEST, "Nothing has been seen yet.")
     if not found:
         return Healthy()
+    if any(each.unasked for each in found):
+        return Waiting(SOONEST, failure(found).sentence)
     if all(each.code == findings.STARTING for each in found):
         until += slot.manifest.gate.soak_ms / 1000
     return Failed(failure(found)) if now >= until else _wait(watch, slot, until, now)

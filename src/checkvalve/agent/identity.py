@@ -64,7 +64,7 @@ class Known:
     place: tuple[str, ...]
     current: Certified
     key_name: str
-    proxy: str = ""
+    proxy: str = dataclasses.field(default="", repr=False)  # it may hold a password
     source: str = ""
     pending: Certified | None = None
 

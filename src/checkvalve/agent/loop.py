@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs a device: the work, the visits to its plane, what wakes either of them, and the door for people at the cabinet.
+"""Runs a device: the work, the visits to its plane, errands, what wakes them, and the door for people at the cabinet.
 
-1. The work goes on whether the plane answers or not, and the visits go on whatever the work is at.
+1. The work goes on whether the plane answers or not, and the visits go on whatever the work is at. Errands hold up
+   neither, nor does sending what they brought.
 2. A change of state is told at once; what follows within 200 ms goes with it. That containers changed is told within
    five seconds, but what goes on and on is told more seldom: one that crashes all the time is not to make a device
    speak all the time, nor to use up its line.
@@ -12,7 +13,9 @@
 import asyncio
 
 from checkvalve.agent.cabinet.door import Door
+from checkvalve.agent.chores import Chores
 from checkvalve.agent.parts import Parts, backoff, rest
+from checkvalve.agent.sending import Sending
 from checkvalve.agent.visit import Visit
 from checkvalve.agent.work import Work
 
@@ -27,6 +30,8 @@ async def run(parts: Parts, door: Door | None = None) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(Work(parts).run())
         tasks.create_task(_visits(parts))
+        tasks.create_task(Chores(parts).run())
+        tasks.create_task(Sending(parts).run())
         tasks.create_task(_engine(parts))
         tasks.create_task(_moves(parts))
         if door is not None:

@@ -91,6 +91,7 @@ def means(parts: Parts) -> Means:
         parts=parts.blobs.parts(),
         spent=parts.meter.spent(parts.believed.floor.at(clock.monotonic())),
         offset=parts.offset,
+        volumes=parts.shared.sizes,
     )
 
 

@@ -7,25 +7,32 @@ the other: what must outlive a restart goes through the journal, the rest throug
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from checkvalve.agent import identity, posture
 from checkvalve.agent.believed import Believed
 from checkvalve.agent.blobs import Blobs
 from checkvalve.agent.crashes import Died
+from checkvalve.agent.errands import Errands
+from checkvalve.agent.host import simulated as host
 from checkvalve.agent.identity import Identity
 from checkvalve.agent.journal import Journal
 from checkvalve.agent.laying import simulated as laying
 from checkvalve.agent.meter import Meter
 from checkvalve.agent.permits.real import Real
-from checkvalve.agent.ports import About, Clock, Disk, Engine, Laying, Link, OpenBlob, Permits
+from checkvalve.agent.ports import About, Clock, Disk, Engine, Host, Laying, Link, OpenBlob, Permits
+from checkvalve.agent.shelf import Shelf
 from checkvalve.agent.slots import Slots
 from checkvalve.agent.spool import Spool
 from checkvalve.agent.steps import Failure, Observed
 from checkvalve.protocol.exchange import Listening, State
 
 MOST_BACKOFF = 300.0  # seconds
+
+Chore = Callable[[Observed], Awaitable[None]]
+"""Done in a turn of the work, with what was seen in it; it raises for nothing."""
 
 _log = logging.getLogger("checkvalve.agent")
 
@@ -42,9 +49,25 @@ class Shared:
     due: float | None = None  # when the next exchange is, by the same
     silent: Failure | None = None  # why the plane did not answer the last time
     died: Mapping[str, Died] = field(default_factory=dict)  # services of the active release, by name
+    sizes: Mapping[str, int] = field(default_factory=dict)  # of volumes, as far as they are known, in bytes
+    reading: set[str] = field(default_factory=set)  # volumes of which somebody takes a copy: none of them goes
+    weighed: str = ""  # the attempt for which they were asked for
     work: asyncio.Event = field(default_factory=asyncio.Event)  # there may be something to do
     news: asyncio.Event = field(default_factory=asyncio.Event)  # there is something to tell at once
     moved: asyncio.Event = field(default_factory=asyncio.Event)  # containers changed: to be told soon
+    errands: asyncio.Event = field(default_factory=asyncio.Event)  # there may be an errand to run
+    contents: asyncio.Event = field(default_factory=asyncio.Event)  # there may be something to send that one brought
+    chore: Chore | None = None  # what has to be done between two moves, while nothing else changes containers
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an agent lives: its directory, where secrets lie in memory (None: nowhere), and what `run` was told."""
+
+    data: Path
+    runtime: Path | None
+    proxy: str = ""
+    source: str = ""
 
 
 @dataclass
@@ -60,13 +83,17 @@ class Parts:
     slots: Slots
     blobs: Blobs
     spool: Spool
+    errands: Errands
     believed: Believed
     dial: Callable[[Identity], Link]
     agent: str  # version of this program
     meter: Meter
+    shelf: Shelf
     laying: Laying = field(default_factory=laying.Simulated)
     listening: Callable[[], tuple[Listening, ...]] = posture.listening
     permits: Permits = field(default_factory=Real)
+    host: Host = field(default_factory=host.Simulated)  # the machine itself only where somebody says so
+    place: Place | None = None  # None: it has no directory of its own, and dials nobody
     shared: Shared = field(default_factory=Shared)
 
     @property
@@ -106,10 +133,12 @@ def assemble(
         slots=slots,
         blobs=blobs,
         spool=Spool(disk),
+        errands=Errands(disk, known.device),
         believed=believed,
         dial=dial,
         agent=agent,
         meter=Meter(disk, clock),
+        shelf=Shelf(disk),
         laying=laid or laying.Simulated(),
         listening=listening,
     )

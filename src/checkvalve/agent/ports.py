@@ -34,7 +34,12 @@ class About:
 
 
 class Engine(Protocol):
-    """Runs containers of one device; it sees no other's."""
+    """Runs containers of one device; it sees no other's.
+
+    `copied` has the bytes of each copy of a volume that this object made, by the name of the volume it was made into.
+    """
+
+    copied: dict[str, int]
 
     async def about(self) -> About:
         """Return what it is; `UnavailableError` (`engine.unreachable`)."""
@@ -72,6 +77,21 @@ class Engine(Protocol):
 
     async def inspect(self, container: str) -> Mapping[str, Any]:
         """Return all that the engine knows of it, in the engine's own form; {} of one that is gone."""
+        ...
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of each of this device's volumes, as far as the engine knows them.
+
+        It may read all of its disk for that. Raises what `do` raises.
+        """
+        ...
+
+    def export(self, volume: str, folder: str) -> AsyncIterator[bytes]:
+        """Yield a tar of what a volume holds, below a folder of this name; containers that use it go on.
+
+        Raises `NotFoundError` (`volume.not_found`), `ConflictError` (`volume.no_image`: the engine has no image to
+        reach it by; `engine.refused`, `engine.foreign`), `UnavailableError` (`engine.unreachable`).
+        """
         ...
 
     async def changed(self) -> None:
@@ -119,6 +139,17 @@ class Link(Protocol):
 
     def blob(self, digest: str, offset: int) -> AsyncIterator[bytes]:
         """Yield the blob's bytes from `offset` on; `NotFoundError` (`blob.not_found`)."""
+        ...
+
+    async def put(self, errand: str, digest: str, file: BinaryIO, size: int) -> None:
+        """Send what an errand brought: `size` bytes of `file`, from its beginning, which are those of `digest`.
+
+        Sent twice, it is there once. What broke off begins anew: files of errands are small, and a part of one tells
+        nobody anything. Raises what `exchange` raises, `NotFoundError` (`errand.not_found`), `ConflictError`
+        (`errand.ended`, `errand.content`: it brought another file before), `InvalidError` (`errand.digest`: the file
+        is another, or damaged; `request.too_large`), `ThrottledError` (`blob.busy`), and `UnavailableError`
+        (`blobs.full`, `blobs.failed`: the plane's disk; `request.slow`; `disk.failed`: the file cannot be read).
+        """
         ...
 
     async def renew(self, envelope: bytes) -> bytes:
@@ -255,6 +286,21 @@ class Clock(Protocol):
 
     def boot_id(self) -> str:
         """Return what names this boot of the machine, "" if the host does not say."""
+        ...
+
+
+class Host(Protocol):
+    """The machine that the device is."""
+
+    def unable(self) -> str:
+        """Return why the agent cannot start this machine anew, in a sentence; "" if it may try."""
+        ...
+
+    async def reboot(self) -> None:
+        """Have the machine started anew; it goes down soon after this returned.
+
+        Raises `UnavailableError` (`reboot.failed`, with the words of what was asked).
+        """
         ...
 
 

@@ -10,10 +10,12 @@ services said; outcome, reason, image ids and digests never go.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from checkvalve.agent import recover
+from checkvalve.agent.asides import Left, Stored, words
 from checkvalve.agent.steps import Slot
 from checkvalve.errors import InvalidError
 from checkvalve.protocol import receipt
@@ -21,6 +23,7 @@ from checkvalve.protocol.exchange import Event, State
 from checkvalve.protocol.receipt import LOG_BYTES, LOG_LINES, Receipt, Seen, Step
 
 MOST_STEPS = 500
+_LATEST = 253_402_300_800_000  # ms: after the year 9999 there is no date
 _OUTCOMES = frozenset({State.COMMITTED, State.ROLLED_BACK, State.REFUSED, State.DEGRADED})
 _SIZES = (LOG_BYTES, 8_192, 4_096, 2_048, 1_024, 512, 256, 0)  # bytes of log of each failed service, tried in turn
 
@@ -49,10 +52,12 @@ def compose(
     slot: Slot | None,
     seen: Sequence[Seen] = (),
     logs: Mapping[str, str] | None = None,
+    stored: Mapping[str, Stored] | None = None,
 ) -> Receipt:
     """Return the receipt of the attempt that `events` are of, oldest first; the newest state event is its outcome.
 
-    `slot` is what was staged for it, if it came so far; `logs` are last lines by service. Raises `InvalidError`
+    `slot` is what was staged for it, if it came so far; `logs` are last lines by service, `stored` is what is known of
+    volumes, by their names in the engine. Raises `InvalidError`
     (`receipt.events`) if there is no outcome among the events.
     """
     states = [each for each in events if each.kind == "state"]
@@ -73,7 +78,7 @@ def compose(
         values=slot.values if slot else _newest([_values(each) for each in events]),
         steps=tuple(_fewer(steps, MOST_STEPS)),
         services=tuple(seen),
-        data=_data(slot, last.state, switched=any(each.state is State.SWITCHING for each in states)),
+        data=_data(slot, last.state, stored or {}, switched=any(each.state is State.SWITCHING for each in states)),
         at=teller.at,
         offset=teller.offset,
         journal=teller.journal,
@@ -143,20 +148,31 @@ def _why(states: Sequence[Event]) -> Event:
     return last
 
 
-def _data(slot: Slot | None, outcome: State, *, switched: bool) -> dict[str, str]:
+def _data(slot: Slot | None, outcome: State, stored: Mapping[str, Stored], *, switched: bool) -> dict[str, str]:
     """Return what became of each volume's data."""
     if slot is None:
         return {}
     copied = set(slot.copies)
     said = {}
     for name, volume in slot.volumes.items():
+        known = stored.get(volume, Stored())
         if not switched or outcome is State.REFUSED:
             said[name] = "untouched"
         elif outcome is State.COMMITTED:
-            said[name] = "copied before the switch" if volume in copied else "kept"
+            took = f" ({words(known.took.size)} in {known.took.ms / 1000:.1f} s)" if known.took else ""
+            said[name] = f"copied before the switch{took}" if volume in copied else "kept"
         else:
             said[name] = "returned to before the switch" if volume in copied else "not rolled back"
+            said[name] += _set_aside(known.left)
     return said
+
+
+def _set_aside(left: Left | None) -> str:
+    """Return where to find what a failed release wrote."""
+    if left is None:
+        return ""
+    at = f", {datetime.fromtimestamp(left.at // 1000, UTC):%Y-%m-%d %H:%M} UTC" if left.at < _LATEST else ""
+    return f"; what the release wrote is set aside as {left.name}, {words(left.size)}{at}"
 
 
 def _fewer(steps: Sequence[Step], most: int) -> Sequence[Step]:

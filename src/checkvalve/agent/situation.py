@@ -3,14 +3,16 @@
 
 Whoever carries out moves keeps to this: 1. observe, fold `health.look` over `watched(…)` if there is one, ask
 `plan.move`, carry out that one move, and begin again; 2. keep a watch always: at a start and after each `Note` it is
-`health.noted`, and after each `Do`, whatever came of that, `health.did`; 3. what failed goes into `failure`, with its
-move in `failed`, until another move has been carried out; 4. `tries` counts failures since a `Rest` without one.
+`health.noted`, and after each `Do` it is `health.did` of the steps that the engine was there to take, whatever came of
+them; 3. what failed goes into `failure`, with its move in `failed`, until another move has been carried out; 4. `tries`
+counts failures since a `Rest` without one.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from checkvalve.agent import findings, health
+from checkvalve.agent.asides import Left
 from checkvalve.agent.budget import Means
 from checkvalve.agent.health import Watch
 from checkvalve.agent.steps import Container, Do, Failure, Move, Note, Observed, Policy, Position, Slot, Step, Stop
@@ -41,7 +43,8 @@ class Situation:
     tries: int = 0  # failures in a row
     local: Local = field(default_factory=Local)  # policy, tags and window, as they are now
     permit: Permitted | None = None  # the permit's last answer
-    means: Means | None = None  # to fetch with, before the switch
+    means: Means | None = None  # to fetch with, before the switch; and what there is, while volumes are set aside
+    left: tuple[Left, ...] = ()  # volumes that were left behind
 
     @property
     def watching(self) -> Watch:

@@ -27,7 +27,7 @@ from checkvalve.crypto import checked
 from checkvalve.errors import CheckvalveError, ConflictError, InvalidError, NotFoundError, UnavailableError
 from checkvalve.protocol import filling, workload
 from checkvalve.protocol import values as documents
-from checkvalve.protocol.exchange import Count
+from checkvalve.protocol.measure import Count
 from checkvalve.protocol.workload import Manifest
 
 FOLDER = "slots"
@@ -153,6 +153,13 @@ class Slots:
         self._commit(attempt, "" if before is None else before.attempt)
         self._seen[attempt] = slot
         self._active, self._previous = slot, before
+
+    def going(self, keep: Collection[str] = ()) -> list[Slot]:
+        """Return the slots that `forget` would drop, as far as they can be read."""
+        stay = {*keep, *self._names}
+        attempts = [name.removesuffix(_SLOT) for name in self._disk.names(FOLDER) if name.endswith(_SLOT)]
+        found = (self.staged(attempt) for attempt in attempts if attempt not in stay)
+        return [slot for slot in found if slot is not None]
 
     def forget(self, keep: Collection[str] = ()) -> None:
         """Have no slots but the active one, the previous one, and those of the attempts in `keep`."""

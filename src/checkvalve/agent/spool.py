@@ -10,13 +10,14 @@ kept: the oldest told go first, then the oldest that wait; 4. what is damaged is
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from checkvalve import ids
 from checkvalve.agent.ports import Disk
 from checkvalve.crypto import checked, envelope
+from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import CheckvalveError, InvalidError, NotFoundError, UnavailableError
 
 WAITING = "spool/waiting"
@@ -65,15 +66,15 @@ class Spool:
         self._disk.replace(_Receipt(number, digest).file, sealed)
         self._bound()
 
-    def waiting(self, most: int) -> list[bytes]:
-        """Return the oldest sealed receipts that the plane has not acknowledged, as they were put."""
+    def waiting(self, most: int, stays: Callable[[Envelope], bool] = lambda _: False) -> list[bytes]:
+        """Return the oldest sealed receipts that the plane has not acknowledged, as they were put, but what `stays`."""
         found: list[bytes] = []
         for each in self._all(WAITING):
             if len(found) == most:
                 break
             sealed = self._read(each.file)
             if sealed is not None and _whole(sealed, each.digest):
-                found.append(sealed)
+                found += [] if stays(envelope.read(sealed)) else [sealed]
             else:
                 self._set_aside(each.file)
         return found

@@ -25,8 +25,6 @@ RELEASE = "checkvalve.release"
 
 _PLAIN = Network()
 
-GONE = "gone"  # a volume's or image's state in a receipt
-
 
 @dataclass(frozen=True)
 class Slot:
@@ -110,8 +108,10 @@ class Observed:
     images: frozenset[str] = frozenset()  # config digests, of whomever
     networks: frozenset[str] = frozenset()
     volumes: frozenset[str] = frozenset()
+    halves: frozenset[str] = frozenset()  # volumes that are awaited, or copies that were cut short
     laid: frozenset[str] = frozenset()  # attempts whose files and secrets lie where their containers look for them
     grounds: frozenset[Ground] = frozenset()  # of those networks that are known to take one
+    begun: frozenset[str] = frozenset()  # config digests of images whose load by this device was cut short
 
     def of(self, attempt: str) -> dict[str, Container]:
         """Return the containers of one slot, by service."""
@@ -216,10 +216,24 @@ class DropNetwork:
 
 
 @dataclass(frozen=True)
+class DropVolume:
+    """Have no such volume; one that a container mounts refuses it. `why` is for people, and is written down."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
 class DropImage:
-    """Have the engine hold this image no more, unless something else uses it."""
+    """Have the engine hold this image no more, unless something else uses it; of one `begun`, only what a cut left."""
 
     image: str
+    begun: bool = False
+
+    @property
+    def key(self) -> str:
+        """What names this step apart from that of the whole image."""
+        return f"{self.image} begun" if self.begun else self.image
 
 
 Step = (
@@ -235,6 +249,7 @@ Step = (
     | Start
     | Remove
     | DropNetwork
+    | DropVolume
     | DropImage
 )
 

@@ -10,7 +10,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from checkvalve.agent import budget, holds, identity, local, policy, trust, window
+from checkvalve.agent import asides, budget, holds, identity, local, policy, trust, window
 from checkvalve.agent.clocks.real import RealClock
 from checkvalve.agent.disk.calls import LOCK
 from checkvalve.agent.disk.simulated import SimulatedDisk
@@ -19,11 +19,12 @@ from checkvalve.agent.journal import Journal
 from checkvalve.agent.meter import Meter
 from checkvalve.agent.parts import Parts
 from checkvalve.agent.ports import Clock, Disk
+from checkvalve.agent.shelf import Shelf
 from checkvalve.agent.slots import Slots
 from checkvalve.agent.steps import Container, Slot
 from checkvalve.crypto import certificates
 from checkvalve.errors import CheckvalveError, NotFoundError, UnavailableError
-from checkvalve.protocol.exchange import State, Tag
+from checkvalve.protocol.exchange import Aside, State, Tag
 
 _FOLDERS = (".", "keys", "slots")
 _LARGEST = 8 << 20  # bytes: a journal has at most half of that
@@ -90,6 +91,7 @@ class Summary:
     fetched: int = 0  # bytes of blobs this month
     waits: str = ""  # what it is at, or waits for, in a sentence
     live: Live | None = None
+    aside: tuple[Aside, ...] = ()  # what failed releases wrote
 
 
 def of(directory: Path) -> Summary:
@@ -162,6 +164,7 @@ def _made(known: Identity, disk: Disk, clock: Clock, journal: Journal, slots: Sl
         permit=_permit(disk),
         fetches=_fetches(disk),
         waits=_waits(position.state, position.reason),
+        aside=asides.told(Shelf(disk).left),
     )
 
 

@@ -10,17 +10,19 @@
 5. Orders that were taken or refused already come again until the plane has heard of it, and are passed without a word.
 6. Lock-out tags of the plane's are hung first: before anything is fetched, and before the counter is written that says
    that these orders were taken. A device that only observes takes them too: they allow nothing.
+7. Errands are kept by then as well (walk errand, 3), and judged when their turn comes. One that is known passes without
+   a word; so does one that the journal says was begun, if the file of errands was lost since: nothing is done twice.
 """
 
 import msgspec
 
-from checkvalve.agent import evidence, holds, identity, trust, waiting
+from checkvalve.agent import erranding, evidence, holds, identity, trust, waiting
 from checkvalve.agent.parts import Parts
 from checkvalve.agent.steps import Failure
 from checkvalve.agent.trust import Offer
 from checkvalve.crypto.envelope import Envelope
-from checkvalve.errors import InvalidError
-from checkvalve.protocol import exchange
+from checkvalve.errors import ConflictError, InvalidError
+from checkvalve.protocol import errand, exchange
 from checkvalve.protocol.exchange import Deploy, Hold, Item, Orders
 
 NOTED_EVERY = 600.0  # seconds between two notes on the same refusal of an envelope
@@ -53,6 +55,7 @@ class Taking:
             return self._strange(said, sealed)
         for raw in said.items:
             self._hold(trust.item(raw))
+            self._errand(trust.item(raw))
         try:
             await parts.believed.refresh(parts.link, parts.believed.floor.at(parts.clock.monotonic()))
         except InvalidError as error:
@@ -68,8 +71,8 @@ class Taking:
         if isinstance(item, Failure):
             self._note(item.code, item.sentence)
             return
-        if isinstance(item, Hold):
-            return  # rule 6
+        if isinstance(item, Hold | errand.Item):
+            return  # rules 6 and 7
         offer = trust.deploy(
             item,
             parts.believed.trusted,
@@ -90,6 +93,22 @@ class Taking:
             parts.journal.write("note", code="hold.told", reason=reason, facts={"tags": len(item.tags)})
             parts.shared.work.set()
             parts.shared.news.set()
+
+    def _errand(self, item: Item | Failure) -> None:
+        """Keep it, if it is an errand that is not known (rule 7)."""
+        parts = self._parts
+        if not isinstance(item, errand.Item) or parts.errands.knows(item.id):
+            return
+        if erranding.begun(parts.journal.events(0, parts.journal.seq), item.id):
+            return
+        try:
+            parts.errands.keep(item)
+        except (ConflictError, InvalidError) as error:
+            self._note(error.code, error.sentence)
+            return
+        reason = f"A small order was taken: {erranding.words(item)}."
+        parts.journal.write("note", code=erranding.TAKEN, reason=reason, facts=erranding.facts(item))
+        parts.shared.errands.set()
 
     def _met(self, offer: Offer) -> bool:
         """Tell whether this attempt is here already, whatever became of it: none is made twice."""

@@ -2,7 +2,8 @@
 """What this device says of itself: its status, and the report that carries what the plane does not have yet.
 
 1. The status goes with a report only if the plane asked for it, or it is another than the one that was sent last.
-2. Events go from the first that the plane lacks on, in order; receipts from the oldest on. What does not fit goes next.
+2. What is signed of an errand does not go before what the errand brought (walk errand, 8).
+3. Events go from the first that the plane lacks on, in order; receipts from the oldest on. What does not fit goes next.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,15 +11,15 @@ from dataclasses import dataclass
 
 import msgspec
 
-from checkvalve.agent import holds, identity, window
+from checkvalve.agent import asides, holds, identity, window
 from checkvalve.agent.crashes import Died
 from checkvalve.agent.parts import Parts
 from checkvalve.agent.steps import Container
 from checkvalve.crypto import envelope
 from checkvalve.crypto.envelope import Envelope
 from checkvalve.errors import InvalidError
-from checkvalve.protocol import exchange
-from checkvalve.protocol.exchange import MOST_EVENTS, MOST_RECEIPTS, Event, Report, Status, Workload
+from checkvalve.protocol import errand, exchange
+from checkvalve.protocol.exchange import MOST_EVENTS, MOST_RECEIPTS, MOST_VOLUMES, Event, Report, Status, Workload
 from checkvalve.protocol.version import CAPABILITY
 
 ROOM = 700_000  # bytes for events and receipts, so that the whole stays below LARGEST_REPORT
@@ -63,6 +64,8 @@ def status(parts: Parts) -> Status:
         values=active.values if active else "",
         held=holds.seen(parts.disk),
         window=window.until(parts.disk, parts.clock),
+        copied=tuple(each.took for each in parts.shelf.copies[:MOST_VOLUMES]),
+        aside=asides.told(parts.shelf.left)[:MOST_VOLUMES],
     )
 
 
@@ -117,7 +120,7 @@ def report(parts: Parts, *, known: int | None, told: str, tell: bool, hold: int)
 def _receipts(parts: Parts) -> tuple[tuple[Envelope, ...], int]:
     """Return the oldest receipts that wait, and how many bytes are left; the first goes whatever its size."""
     left, found = ROOM, list[Envelope]()
-    for data in parts.spool.waiting(MOST_RECEIPTS):
+    for data in parts.spool.waiting(MOST_RECEIPTS, lambda sealed: _stays(parts, sealed)):
         left -= len(data)
         if found and left < 0:
             break
@@ -126,6 +129,16 @@ def _receipts(parts: Parts) -> tuple[tuple[Envelope, ...], int]:
         except InvalidError:
             continue  # the spool sets aside what is damaged
     return tuple(found), max(left, 0)
+
+
+def _stays(parts: Parts, sealed: Envelope) -> bool:
+    """Tell whether it has to wait for a content (rule 2)."""
+    if sealed.payload_type != errand.ERRAND:
+        return False
+    try:
+        return parts.errands.waits(errand.read(sealed.payload).errand)
+    except InvalidError:
+        return False  # of another version of this program; the plane may read it
 
 
 def _fitting(events: Sequence[Event], room: int) -> tuple[Event, ...]:

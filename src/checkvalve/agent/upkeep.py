@@ -2,15 +2,16 @@
 """What keeps the active slot as its manifest says, and this device free of everything else of ours?
 
 Rules: 1. what belongs to no slot that runs comes to rest before the active slot is touched, so that never two of them
-would run after a restart of the engine; 2. then the active slot is mended, and the strangers are removed, side by side;
-3. old networks, images and blobs go last, each asked for once: what something else uses stays; so do the previous
-slot's images and blobs; 4. a failure is told and tried again, later and later, and for ever, but what does not depend
-on it goes on at once; 5. with nothing active, nothing runs; 6. but if something was committed of which no slot can be
-read any more, what runs is left as it is, for nobody chose that it ends, and so is what it was made of. That is told,
-until the next release is ordered.
+would run after a restart of the engine; 2. then the active slot is mended, and the strangers are removed, side by
+side; 3. old networks, images and blobs go last, each asked for once: what something else uses stays; so do the
+previous slot's images and blobs, and volumes as `asides` says; 4. a failure is told and tried again, later and later,
+and for ever, but what does not depend on it goes on at once; 5. with nothing active, nothing runs; 6. but if something
+was committed of which no slot can be read any more, what runs is left as it is, for nobody chose that it ends, and so
+is what it was made of. That is told, until the next release is ordered.
 """
 
-from checkvalve.agent import findings, health
+from checkvalve.agent import asides, findings, health
+from checkvalve.agent.budget import Budget
 from checkvalve.agent.lift import Lift, lift
 from checkvalve.agent.situation import Situation, all_blobs, calm, pause, strangers
 from checkvalve.agent.steps import (
@@ -110,7 +111,7 @@ def _lift(situation: Situation) -> Lift:
 
 def _tidied(situation: Situation) -> Move | None:
     """Return what lets go of things that nothing needs any more (rule 3)."""
-    if steps := (*_networks(situation), *_images(situation), *_laid(situation)):
+    if steps := (*_networks(situation), *_images(situation), *_laid(situation), *_volumes(situation)):
         return Do(steps)
     slots = [slot for slot in (situation.active, situation.previous) if slot is not None]
     needed = {digest for slot in slots for digest in all_blobs(slot.manifest)}
@@ -133,8 +134,25 @@ def _laid(situation: Situation) -> list[Step]:
 
 
 def _images(situation: Situation) -> list[Step]:
-    """Return a step for each image that came from this device's own blobs and that no slot names now."""
+    """Return a step for each image that came from this device's own blobs and that no slot names now.
+
+    One whose load was cut short goes by a name of its own, which nothing else would ever let go of.
+    """
     slots = [slot for slot in (situation.active, situation.previous) if slot is not None]
     named = {config for slot in slots for config in slot.manifest.images}
-    unused = (situation.observed.images & situation.held) - named - situation.watching.dropped
-    return [DropImage(image) for image in sorted(unused)]
+    unused = (situation.observed.images & situation.held) - named
+    steps = [
+        *(DropImage(image) for image in sorted(unused)),
+        *(DropImage(image, begun=True) for image in sorted(situation.observed.begun)),
+    ]
+    return [each for each in steps if each.key not in situation.watching.dropped]
+
+
+def _volumes(situation: Situation) -> list[Step]:
+    """Return a step for each volume that was left behind and goes now (`asides`)."""
+    slots = (situation.active, situation.previous, situation.staged)
+    policy, means = situation.local.policy, situation.means
+    budget = Budget() if isinstance(policy, Failure) else policy.budget
+    room = None if means is None else means.engine
+    steps = asides.surplus(situation.left, situation.observed, slots, budget, room)
+    return [each for each in steps if each.name not in situation.watching.dropped]

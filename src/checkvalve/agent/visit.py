@@ -130,6 +130,7 @@ class Visit:
         if answer.receipts:
             # By the floor of time, which never jumps: what was told is kept for so long from now.
             now = parts.believed.floor.at(parts.clock.monotonic())
+            parts.errands.told(answer.receipts)  # first: cut short after it, they are told again
             parts.spool.acknowledge(answer.receipts, now)
             parts.spool.sweep(now)
             forward = True

@@ -95,6 +95,13 @@ Verdict = Go | Wait | Pause | Due
 
 def judge(local: Local, answer: Permitted | None, slot: Slot, state: State, since: float, now: float) -> Verdict:
     """Return whether the switch to `slot` may begin. `since` is when `state` was written, in seconds as `now`."""
+    return asked(local, answer, longest(slot), state, since, now, "This release")
+
+
+def asked(
+    local: Local, answer: Permitted | None, needed: float, state: State, since: float, now: float, what: str
+) -> Verdict:
+    """Return whether something that takes `needed` seconds may begin; `what` is it, for people."""
     pace = OFTEN if now - since < AT_FIRST else SELDOM
     if isinstance(local.tags, Failure):  # rule 5
         return Wait(State.HELD, local.tags, pace)
@@ -102,7 +109,7 @@ def judge(local: Local, answer: Permitted | None, slot: Slot, state: State, sinc
         return Wait(State.HELD, Failure("hold.hung", sentence(local.tags)), pace)
     if isinstance(local.policy, Failure):
         return Wait(State.WAITING_PERMIT, local.policy, pace)
-    if local.policy.window == "opened" and (why := _closed(local.ends, longest(slot), now)) is not None:  # rule 2
+    if local.policy.window == "opened" and (why := _closed(local.ends, needed, now, what)) is not None:  # rule 2
         return Wait(State.WAITING_WINDOW, why, pace)
     permit = local.policy.permit
     return Go() if permit is None else _permitted(permit, answer, state, pace, now)
@@ -145,12 +152,12 @@ def sentence(tags: Sequence[Tag]) -> str:
     return said
 
 
-def _closed(ends: float | None, needed: float, now: float) -> Failure | None:
+def _closed(ends: float | None, needed: float, now: float, what: str) -> Failure | None:
     minutes = f"{ceil(needed / 60)} min"
     if ends is None or ends <= now:
-        return Failure("window.closed", f"No window is open on this device. This release needs one of {minutes}.")
+        return Failure("window.closed", f"No window is open on this device. {what} needs one of {minutes}.")
     if now + needed > ends:
-        return Failure("window.short", f"The window closes too soon: this release needs {minutes} until it has ended.")
+        return Failure("window.short", f"The window closes too soon. {what} needs {minutes} until it has ended.")
     return None
 
 

@@ -10,6 +10,8 @@
 5. What the gate saw is kept before the record that turns an attempt back, for nothing of it can be seen afterwards.
 6. A permit's answer is decided on at once, with tags and window as they are then: nothing is waited for in between.
    When SWITCHING is about to be written it is used up, also if it then cannot be written.
+7. An errand that changes a container has it done here, after a look and before a move, and then comes another look:
+   nothing else changes containers meanwhile, and nothing is decided on what was seen before.
 """
 
 import asyncio
@@ -17,7 +19,7 @@ import contextlib
 import logging
 from typing import assert_never
 
-from checkvalve.agent import crashes, evidence, health, hiding, identity, local, obtain, plan, recover, waiting
+from checkvalve.agent import copies, crashes, evidence, health, hiding, identity, local, obtain, plan, recover, waiting
 from checkvalve.agent.health import Watch
 from checkvalve.agent.parts import Parts, backoff, rest
 from checkvalve.agent.plan import Situation
@@ -121,10 +123,22 @@ class Work:
         shared = self._parts.shared
         shared.work.clear()  # before looking: what happens from here on is another turn
         observed = await self._observe()
+        await copies.settle(self._parts, observed)
         evidence.receipt(self._parts)
         self._crashed(observed)
+        if await self._chore(observed):
+            return 0.0
+        if self._position.state not in ENDED | SWITCHED:
+            await copies.weigh(self._parts, self._staged())
         situation = self._situation(observed)
         return await self._carry_out(plan.move(situation), situation)
+
+    async def _chore(self, observed: Observed) -> bool:
+        """Do what has to be done between two moves (rule 7); tell whether there was anything."""
+        chore, self._parts.shared.chore = self._parts.shared.chore, None
+        if chore is not None:
+            await chore(observed)
+        return chore is not None
 
     async def _observe(self) -> Observed:
         shared, engine = self._parts.shared, self._parts.engine
@@ -173,6 +187,7 @@ class Work:
         """Return all that there is to decide on, with what is seen now folded into the watch."""
         parts, position, staged = self._parts, self._position, self._staged()
         now = parts.clock.monotonic()
+        open_ = position.state not in ENDED | SWITCHED
         slot = plan.watched(position, parts.slots.active, staged)
         if slot is not None:
             probes, self._probed = self._probed, {}
@@ -189,9 +204,10 @@ class Work:
             now=now,
             failed=self._failed if self._failure else None,
             tries=self._tries,
-            local=waiting.Local() if position.state in ENDED | SWITCHED else local.read(parts.disk, parts.clock),
+            local=local.read(parts.disk, parts.clock) if open_ or parts.shelf.left else waiting.Local(),
             permit=self._permitted,
-            means=None if position.state in ENDED | SWITCHED else obtain.means(parts),
+            means=obtain.means(parts) if open_ else copies.means(parts),
+            left=tuple(each for each in parts.shelf.left if each.name not in parts.shared.reading),
         )
 
     def _observing(self, position: Position) -> Failure | None:
@@ -272,9 +288,10 @@ class Work:
                     parts.shared.news.set()
                 await obtain.blobs(parts, move.blobs, limited=move.limited)
             case Do():
-                done = await asyncio.gather(*(parts.engine.do(step) for step in move.steps), return_exceptions=True)
+                done = await asyncio.gather(*(copies.take(parts, step) for step in move.steps), return_exceptions=True)
                 now = parts.clock.monotonic()
-                self._watch = health.did(self._watch or health.begin(now), observed, move.steps, now)
+                taken = [step for step, error in zip(move.steps, done, strict=True) if not _away(error)]
+                self._watch = health.did(self._watch or health.begin(now), observed, taken, now)
                 for error in done:  # all have ended by now: the next look sees what came of each
                     if error is not None:
                         raise error
@@ -282,6 +299,7 @@ class Work:
                 await evidence.keep(parts, State.COMMITTED, (), observed, self._watch)
                 parts.slots.commit(self._position.attempt)
             case Forget():
+                copies.forgotten(parts)
                 obtain.forget(parts)
             case _:
                 assert_never(move)
@@ -367,3 +385,8 @@ class Work:
         if kind not in self._logged:
             self._logged.add(kind)
             _log.warning("%s  [%s]", what, kind, exc_info=error)
+
+
+def _away(error: BaseException | None) -> bool:
+    """Tell whether a step was not taken, as far as is known: the engine was away. It is as if nobody had asked."""
+    return isinstance(error, CheckvalveError) and error.code == "engine.unreachable"

@@ -20,6 +20,7 @@ from checkvalve.agent.disk import files
 from checkvalve.agent.engine.docker import Docker
 from checkvalve.agent.link.simulated import Simulated as Link
 from checkvalve.agent.parts import Parts
+from checkvalve.agent.ports import OpenBlob
 from checkvalve.agent.steps import Position
 from checkvalve.agent.visit import Visit
 from checkvalve.agent.work import Work
@@ -83,13 +84,17 @@ class Driven:
             disk,
             RealClock(),
             known,
-            lambda blobs: Docker(self.id, blobs, socket=self.daemon.socket, pool=POOL),
+            self.engine,
             lambda who: Link(self.plane, who.device),
             "1",
             tuple,
         )
         self.work, self.visit = Work(self.parts), Visit(self.parts)
         self._due, self.rests = 0.0, False
+
+    def engine(self, blobs: OpenBlob) -> Docker:
+        """Return the engine that its agent is to have."""
+        return Docker(self.id, blobs, socket=self.daemon.socket, pool=POOL)
 
     async def end(self) -> None:
         """End the agent between two moves, without a word to anybody."""
@@ -200,7 +205,12 @@ async def driven(daemon: docker.Engine, directory: Path) -> AsyncIterator[Driven
     finally:
         with contextlib.suppress(OSError):
             await device.end()
-        mine = ("--filter", f"label={steps.DEVICE}={device.id}")
-        for kind in (("ps", "-aq"), ("network", "ls", "-q")):
-            if found := daemon.run(*kind, *mine).split():
-                daemon.run(*(("rm", "-f") if kind[0] == "ps" else ("network", "rm")), *found)
+        clear(daemon, device.id)
+
+
+def clear(daemon: docker.Engine, device: str) -> None:
+    """Remove what a device has made in an engine."""
+    mine = ("--filter", f"label={steps.DEVICE}={device}")
+    for kind in (("ps", "-aq"), ("network", "ls", "-q")):
+        if found := daemon.run(*kind, *mine).split():
+            daemon.run(*(("rm", "-f") if kind[0] == "ps" else ("network", "rm")), *found)

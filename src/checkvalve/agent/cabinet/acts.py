@@ -56,19 +56,16 @@ def lift(parts: Parts, asked: Lift, who: str) -> Any:  # noqa: ANN401  # JSON
 
 
 def open_window(parts: Parts, minutes: int, who: str) -> Any:  # noqa: ANN401  # JSON
-    """Open the window for so many minutes; return the seconds for which it is open."""
+    """Open the window for so many minutes; return the seconds for which it is open. 0 closes it, also one not open."""
+    if not minutes:
+        with _noted(parts, "cabinet.window_close", f"{who} closed the window", who):
+            window.close(parts.disk)
+        return {"seconds": 0}
     until = parts.clock.now() + timedelta(minutes=minutes)
     said = f"{who} opened the window for {minutes} minutes, until {until:%H:%M} UTC by this device's clock"
     with _noted(parts, "cabinet.window_open", said, who, minutes=minutes):
         window.open_(parts.disk, parts.clock, minutes, who)
     return {"seconds": minutes * 60}
-
-
-def close_window(parts: Parts, who: str) -> Any:  # noqa: ANN401  # JSON
-    """Close the window, also one that was not open."""
-    with _noted(parts, "cabinet.window_close", f"{who} closed the window", who):
-        window.close(parts.disk)
-    return {"seconds": 0}
 
 
 def back(parts: Parts, asked: Back, who: str) -> Any:  # noqa: ANN401  # JSON

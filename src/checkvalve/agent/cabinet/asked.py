@@ -31,6 +31,7 @@ PIECE = 48 * 1024  # bytes of a file in one part, before base64
 
 _Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=TEXT)]
 _Short = Annotated[str, Meta(max_length=100, pattern=TEXT)]
+_Volume = Annotated[str, Meta(min_length=1, max_length=200, pattern=TEXT)]
 _KINDS = {
     each.kind: each
     for each in (
@@ -105,7 +106,25 @@ class Bundle(Request, frozen=True, tag="support-bundle"):
     """Make a support bundle; its bytes come as base64, part by part."""
 
 
-Asked = Status | Logs | Back | Hang | Lift | Open | Close | Check | Bundle
+class Volumes(Request, frozen=True, tag="volumes"):
+    """List the volumes; the engine may read all of its disk for their sizes."""
+
+
+class Export(Request, frozen=True, tag="volume-export"):
+    """Make a tar of a volume: first what it is, then its bytes as base64, part by part. `aside`: the set-aside one."""
+
+    name: _Volume
+    aside: bool = False
+
+
+class Drop(Request, frozen=True, tag="volume-drop"):
+    """Drop a volume that no slot uses; `dry` only says which."""
+
+    name: _Volume
+    dry: bool = False
+
+
+Asked = Status | Logs | Back | Hang | Lift | Open | Close | Check | Bundle | Volumes | Export | Drop
 
 
 def read(data: bytes) -> Asked:

@@ -24,6 +24,7 @@ from checkvalve.errors import CheckvalveError, ConflictError, InvalidError, Unav
 
 MOST = 8  # connections
 PATIENCE = 10.0  # seconds for a request to come, and for a part of an answer to go
+SLOW = 12  # times as long for a part of a volume: it may go to a memory stick, which stalls
 AGAIN = 60.0  # seconds until a socket that could not be had is tried for again
 MODE, FOLDER_MODE = 0o660, 0o750
 LONGEST = 100  # bytes of a socket's path: the kernel's own limit is 107
@@ -132,19 +133,23 @@ class Door:
         if not data.endswith(b"\n"):  # cut short: what was meant is not known
             return False
 
+        slow = 1
+
         async def send(value: Any) -> None:  # noqa: ANN401  # JSON
-            await self._send(writer, asked.part(value))
+            await self._send(writer, asked.part(value), slow)
 
         try:
-            done = await answers.answer(asked.read(data), who, send)
+            request = asked.read(data)
+            slow = SLOW if isinstance(request, asked.Export) else 1
+            done = await answers.answer(request, who, send)
         except CheckvalveError as error:
             await self._send(writer, asked.failed(error))
             return True
         await self._send(writer, asked.done(done))
         return True
 
-    async def _send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        async with asyncio.timeout(self._patience):
+    async def _send(self, writer: asyncio.StreamWriter, data: bytes, slow: int = 1) -> None:
+        async with asyncio.timeout(self._patience * slow):
             writer.write(data)
             await writer.drain()
 

@@ -65,8 +65,10 @@ def cabinet(added: argparse.ArgumentParser) -> None:
 
 def dialling(added: argparse.ArgumentParser) -> None:
     """Let a command say how the plane is dialled."""
-    added.add_argument("--proxy", default="", help="HTTP proxy that lets CONNECT through: http://host:port")
-    added.add_argument("--source", default="", help="local IP address to dial from")
+    added.add_argument(
+        "--proxy", default="", help="HTTP proxy that lets CONNECT through: http://[name:password@]host:port"
+    )
+    added.add_argument("--source", default="", help="local IP address, or network interface, to dial from")
 
 
 def engines(added: argparse.ArgumentParser) -> None:

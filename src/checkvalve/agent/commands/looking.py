@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from checkvalve import __version__, clock
-from checkvalve.agent import bundle, checking, doctor, enrol, hidden, identity, summary
-from checkvalve.agent.cabinet import answers, asked, asking
+from checkvalve.agent import bundle, bundling, checking, doctor, enrol, hidden, identity, summary
+from checkvalve.agent.cabinet import asked, asking
 from checkvalve.agent.clocks.real import RealClock
 from checkvalve.agent.commands import line, running, shown
 from checkvalve.agent.journal import Journal
@@ -89,10 +89,10 @@ def _summary(args: argparse.Namespace) -> Summary:
         said = asking.ask(line.socket_of(args), asked.Status(data=line.data_of(args)))
         return msgspec.convert(said, Summary)
     except CheckvalveError as error:
-        return _by_files(args, error, lambda _: summary.of(args.data))
+        return by_files(args, error, lambda _: summary.of(args.data))
 
 
-def _by_files(args: argparse.Namespace, absent: CheckvalveError, look: Callable[[CheckvalveError], T]) -> T:
+def by_files(args: argparse.Namespace, absent: CheckvalveError, look: Callable[[CheckvalveError], T]) -> T:
     """Return what the files say, if no agent answers for them; if they cannot be read, that matters more."""
     if absent.code not in _ABSENT:
         raise absent
@@ -127,12 +127,12 @@ def _logs(args: argparse.Namespace) -> int:
 
 def _doctor(args: argparse.Namespace) -> int:
     if args.server:
-        said = answers.told(asyncio.run(_before(args)))
+        said = bundling.told(asyncio.run(_before(args)))
         return _findings(args, said)
     try:
         said = asking.ask(line.socket_of(args), asked.Check(data=line.data_of(args)))
     except CheckvalveError as error:
-        said = _by_files(args, error, lambda absent: asyncio.run(_look(args, absent)))
+        said = by_files(args, error, lambda absent: asyncio.run(_look(args, absent)))
     return _findings(args, said)
 
 
@@ -155,7 +155,7 @@ async def _before(args: argparse.Namespace) -> list[doctor.Finding]:
 async def _look(args: argparse.Namespace, absent: CheckvalveError) -> dict[str, Any]:
     """Look from here, without the agent; that it does not run is the first that there is to say."""
     disk, known = summary.copied(args.data)
-    engine = _engine(args, identity.owner(disk, known))
+    engine = engine_of(args, identity.owner(disk, known))
     patient = checking.Patient(
         known=known,
         observes=identity.observes(disk),
@@ -169,13 +169,14 @@ async def _look(args: argparse.Namespace, absent: CheckvalveError) -> dict[str, 
     said = "The agent does not run: nothing is kept up, and nobody is told."
     first = doctor.Finding("agent", "agent", "bad", said, absent.remedy)
     try:
-        return answers.told([first, *await checking.look(patient)])
+        return bundling.told([first, *await checking.look(patient)])
     finally:
         if engine is not None:
             await engine.close()
 
 
-def _engine(args: argparse.Namespace, device: str) -> Engine | None:
+def engine_of(args: argparse.Namespace, device: str) -> Engine | None:
+    """Return the engine to look at without the agent, None if there is none; it loads nothing."""
     try:
         return running.made(args)(device, args.data, None)(_no_blob)
     except UnavailableError:
@@ -196,7 +197,7 @@ def _bundle(args: argparse.Namespace) -> int:
         )
         data = b"".join(pieces)
     except CheckvalveError as error:
-        data = _by_files(args, error, lambda absent: asyncio.run(_gather(args, absent)))
+        data = by_files(args, error, lambda absent: asyncio.run(_gather(args, absent)))
     path = Path(args.file or f"support-{clock.now():%Y%m%d-%H%M%S}.tar.gz")
     _write(path, data)
     if args.json:
@@ -211,7 +212,7 @@ async def _gather(args: argparse.Namespace, absent: CheckvalveError) -> bytes:
     disk, known = summary.copied(args.data)
     slots = Slots(disk, identity.owner(disk, known))
     journal = Journal.open(disk, RealClock(), slots.active)
-    engine = _engine(args, identity.owner(disk, known))
+    engine = engine_of(args, identity.owner(disk, known))
     observed, words = None, ""
     with contextlib.suppress(CheckvalveError):
         if engine is not None:
@@ -220,8 +221,8 @@ async def _gather(args: argparse.Namespace, absent: CheckvalveError) -> bytes:
         said = {
             "doctor": await _look(args, absent),
             "status": msgspec.to_builtins(summary.of(args.data)),
-            "versions": answers.versions(__version__, words),
-            "disk": answers.disk(args.data),
+            "versions": bundling.versions(__version__, words),
+            "disk": bundling.disk(args.data),
         }
         kept = journal.events(max(0, journal.seq - bundle.MOST_EVENTS), bundle.MOST_EVENTS)
         attempt = journal.position.attempt

@@ -18,10 +18,12 @@ from checkvalve.agent.commands import line
 from checkvalve.agent.disk import files
 from checkvalve.agent.engine.docker import Docker
 from checkvalve.agent.engine.simulated import Simulated
+from checkvalve.agent.host.real import Real as Machine
 from checkvalve.agent.identity import Identity
 from checkvalve.agent.laying.folders import Folders
 from checkvalve.agent.laying.simulated import Simulated as NoLaying
 from checkvalve.agent.link.tls import Tls
+from checkvalve.agent.parts import Place
 from checkvalve.agent.ports import Engine, Laying, OpenBlob
 from checkvalve.crypto import process
 from checkvalve.errors import NotFoundError, UnavailableError
@@ -82,6 +84,9 @@ async def _serve(
 
     device = parts.assemble(disk, RealClock(), known, engine, dial, __version__, laid=laying)
     runtime = memory_of(args, identity.owner(disk, known))
+    device.place = Place(args.data, runtime, args.proxy, args.source)
+    if args.engine != "simulated":  # one that only plays containers never starts a real machine anew
+        device.host = Machine()
     path, dialled = line.socket_of(args), {"proxy": args.proxy, "source": args.source}
     door = Door(path, args.data, args.group, runtime=runtime, **dialled)
     running = asyncio.ensure_future(loop.run(device, door))

@@ -4,6 +4,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from checkvalve.agent import asides
 from checkvalve.agent.budget import CLOSE_MS, MIB
 from checkvalve.agent.commands import line
 from checkvalve.agent.summary import Summary
@@ -28,12 +29,15 @@ def summary(told: Summary) -> None:
             "window": f"open for {-(-told.window // 60)} minutes" if told.window else "",
         }
     )
+    for each in told.aside:
+        said = f"volume {each.volume}, {asides.words(each.size)}, {utc(each.at)}"
+        line.facts({"set aside": f"{said}: checkvalve-agent volume list"})
     for tag in told.held:
         where = (
             "at this device" if tag.by == "device" else f"on the plane, at {tag.where}" if tag.where else "on the plane"
         )
         number = f" (number {tag.number})" if tag.number else ""
-        line.facts({"HELD": safe(f"{tag.name}: {tag.reason}{number}, since {_utc(tag.at)}, hung {where}; {tag.id}")})
+        line.facts({"HELD": safe(f"{tag.name}: {tag.reason}{number}, since {utc(tag.at)}, hung {where}; {tag.id}")})
     if told.live is None:
         line.facts({"agent": "does not run"})
     else:
@@ -99,7 +103,8 @@ def _span(seconds: int) -> str:
     return f"{seconds // 60} min" if seconds >= 120 else f"{seconds} s"
 
 
-def _utc(milliseconds: int) -> str:
+def utc(milliseconds: int) -> str:
+    """Return a moment of Unix milliseconds for people."""
     try:
         return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M} UTC"
     except (ValueError, OverflowError, OSError):

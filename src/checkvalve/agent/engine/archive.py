@@ -9,7 +9,7 @@ way, and one that is wrong ends the archive before the list of its contents, so 
 
 import json
 import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from checkvalve.agent.ports import OpenBlob
 from checkvalve.crypto import digests
@@ -54,6 +54,16 @@ def pieces(image: Image, name: str, open_blob: OpenBlob, without: Collection[str
     layers = [_path(layer.digest) for layer in image.layers]
     listed = [{"Config": _path(image.config), "RepoTags": [name], "Layers": layers}]
     yield from _file("manifest.json", _dumps(listed))
+    yield bytes(2 * _BLOCK)
+
+
+def folder(name: str, files: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield a tar of a folder that holds these texts by path."""
+    top = tarfile.TarInfo(name)
+    top.type, top.mode = tarfile.DIRTYPE, 0o755
+    yield top.tobuf(tarfile.GNU_FORMAT)
+    for path, text in sorted(files.items()):
+        yield from _file(f"{name}/{path.lstrip('/')}", text.encode())
     yield bytes(2 * _BLOCK)
 
 

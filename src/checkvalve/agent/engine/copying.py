@@ -10,6 +10,7 @@ container may have written is never thrown away; 3. the carriers, by which the e
 
 import asyncio
 import os
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from checkvalve.agent import steps
@@ -18,9 +19,10 @@ from checkvalve.agent.engine.wire import PIECE, RefusedError, Wire
 from checkvalve.agent.steps import CopyVolume
 from checkvalve.errors import ConflictError
 
+MARKS, CARRIERS = ("awaited", "begun"), ("giver", "taker")
 _TRIES = 50
 _PAUSE = 0.2  # seconds
-_SLOWLY = 6 * 3600.0  # seconds for a large volume on a slow card
+SLOWLY = 6 * 3600.0  # seconds for a large volume on a slow card
 
 
 def mark(volume: str, word: str) -> str:
@@ -32,6 +34,8 @@ async def volume(wire: Wire, device: str, name: str, labels: dict[str, str] | No
     """Have a volume of this device; `ConflictError` (`engine.foreign`) if there is one of another's."""
     body = {"Name": name, "Labels": {steps.DEVICE: device} | (labels or {})}
     found = await wire.call("POST", "/volumes/create", body=body)
+    if not (found or {}).get("Labels"):  # since its last start Docker says so of one that was there before
+        found = await wire.call("GET", f"/volumes/{name}")
     if ((found or {}).get("Labels") or {}).get(steps.DEVICE) != device:
         raise ConflictError(
             "engine.foreign", f"A volume {name} is there that this device did not make.", "Rename it, or remove it."
@@ -48,45 +52,72 @@ async def wait_for(wire: Wire, device: str, name: str) -> None:
         await volume(wire, device, mark(name, "awaited"), {reading.OF: name})
 
 
-async def copy(wire: Wire, device: str, step: CopyVolume, image: str) -> None:
-    """Have `step.target` hold what `step.source` holds. `image` is the engine's id of one that it has."""
-    names = await _volumes(wire, device)
+async def possible(wire: Wire, device: str, volume: str) -> None:
+    """Return if the engine can copy a volume into this one; a copy that is whole already needs none.
+
+    Podman hands out a volume's files as if they were all root's: `ConflictError` (`engine.refused`).
+    """
+    if (await wire.version()).kind == "podman" and volume not in await whole(wire, device):
+        raise ConflictError(
+            "engine.refused",
+            f"The volume {volume} is to be a copy, and Podman copies no volume with the owners of its files.",
+            "Run Docker on this device, or let the release say `policy: keep` for the volume.",
+        )
+
+
+async def copy(wire: Wire, device: str, step: CopyVolume, image: str) -> int | None:
+    """Have `step.target` hold what `step.source` holds; return its bytes, None if it did already.
+
+    `image` is the engine's id of one that it has.
+    """
+    names = await volumes(wire, device)
     target = step.target
     awaited, begun = mark(target, "awaited"), mark(target, "begun")
     if target in names and not {awaited, begun} & names:
-        return
+        return None
     if step.source not in names:
         raise ConflictError("engine.refused", f"There is no volume {step.source} to copy.")
     if begun in names:  # rule 1
         await _drop_users(wire, device, target)
-        await _gone(wire, f"/volumes/{target}")
+        await gone(wire, f"/volumes/{target}")
     await volume(wire, device, awaited, {reading.OF: target})
     await volume(wire, device, target)
     await volume(wire, device, begun, {reading.OF: target})
-    await _carry(wire, device, step, image)
+    size = await _carry(wire, device, step, image)
     await asyncio.to_thread(os.sync)
-    for word in ("giver", "taker"):
-        await _gone(wire, f"/containers/{mark(target, word)}")
-    await _gone(wire, f"/volumes/{awaited}")
-    await _gone(wire, f"/volumes/{begun}")
+    for word in CARRIERS:
+        await gone(wire, f"/containers/{mark(target, word)}")
+    await gone(wire, f"/volumes/{awaited}")
+    await gone(wire, f"/volumes/{begun}")
+    return size
 
 
-async def _carry(wire: Wire, device: str, step: CopyVolume, image: str) -> None:
-    """Stream the bytes. An engine locks a container while it reads from it, so another one takes what is read."""
-    source = await _carrier(wire, device, step.target, "giver", image, {"/data": step.source})
+async def _carry(wire: Wire, device: str, step: CopyVolume, image: str) -> int:
+    """Stream the bytes, and count them. An engine locks a container while it reads from it: another takes them."""
+    source = await carrier(wire, device, step.target, "giver", image, {"/data": step.source})
     # The mark is mounted too: what is in use, nobody prunes.
     mounts = {"/data": step.target, "/mark": mark(step.target, "begun")}
-    target = await _carrier(wire, device, step.target, "taker", image, mounts)
+    target = await carrier(wire, device, step.target, "taker", image, mounts)
     # The folder itself, put into what is above it: so that its own owner and mode come along.
     here, above = {"path": "/data"}, {"path": "/"}
-    async with wire.open("GET", f"/containers/{source}/archive", params=here, seconds=_SLOWLY) as read:
-        pieces = aiter(read.content.iter_chunked(PIECE))
-        async with wire.open("PUT", f"/containers/{target}/archive", params=above, data=pieces, seconds=_SLOWLY):
+    size = 0
+    async with wire.open("GET", f"/containers/{source}/archive", params=here, seconds=SLOWLY) as read:
+
+        async def pieces() -> AsyncIterator[bytes]:
+            nonlocal size
+            async for piece in read.content.iter_chunked(PIECE):
+                size += len(piece)
+                yield piece
+
+        async with wire.open("PUT", f"/containers/{target}/archive", params=above, data=pieces(), seconds=SLOWLY):
             pass
+    return size
 
 
-async def _carrier(wire: Wire, device: str, target: str, word: str, image: str, mounts: dict[str, str]) -> str:
-    """Return the name of a new container that will never run, and has these volumes."""
+async def carrier(
+    wire: Wire, device: str, target: str, word: str, image: str, mounts: dict[str, str], *, read_only: bool = False
+) -> str:
+    """Return the name of a new container that will never run, and has these volumes (path -> volume)."""
     name = mark(target, word)
     body = {
         "Image": image,
@@ -95,13 +126,19 @@ async def _carrier(wire: Wire, device: str, target: str, word: str, image: str, 
         "HostConfig": {
             "NetworkMode": "none",
             "Mounts": [
-                {"Type": "volume", "Source": volume, "Target": at, "VolumeOptions": {"NoCopy": True}}
+                {
+                    "Type": "volume",
+                    "Source": volume,
+                    "Target": at,
+                    "ReadOnly": read_only,
+                    "VolumeOptions": {"NoCopy": True},
+                }
                 for at, volume in mounts.items()
             ],
         },
     }
     for last in (*[False] * _TRIES, True):
-        await _gone(wire, f"/containers/{name}")
+        await gone(wire, f"/containers/{name}")
         try:
             await wire.call("POST", "/containers/create", params={"name": name}, body=body)
             break
@@ -124,20 +161,30 @@ async def _drop_users(wire: Wire, device: str, name: str) -> None:
                 f"The volume {name} is a copy that was cut short, and a container has used it since.",
                 "Look at what it holds; remove the container and the volume.",
             )
-        await _gone(wire, f"/containers/{each['Id']}")
+        await gone(wire, f"/containers/{each['Id']}")
 
 
-async def _volumes(wire: Wire, device: str) -> set[str]:
+async def volumes(wire: Wire, device: str) -> set[str]:
+    """Return the names of all volumes of this device, marks too."""
+    return {str(each["Name"]) for each in await _listed(wire, device)}
+
+
+async def whole(wire: Wire, device: str) -> frozenset[str]:
+    """Return the names of the volumes of this device that are whole."""
+    return reading.volumes(await _listed(wire, device))
+
+
+async def _listed(wire: Wire, device: str) -> list[dict[str, Any]]:
     filters = f'{{"label":["{steps.DEVICE}={device}"]}}'
     found = await wire.call("GET", "/volumes", params={"filters": filters})
-    return {str(each["Name"]) for each in (found or {}).get("Volumes") or ()}
+    return (found or {}).get("Volumes") or []
 
 
-async def _gone(wire: Wire, path: str) -> None:
+async def gone(wire: Wire, path: str, params: Mapping[str, str] | None = None, tries: int = _TRIES) -> None:
     """Have no such thing; what is being made or removed at the moment, or is still held by it, is asked for again."""
-    for last in (*[False] * _TRIES, True):
+    for last in (*[False] * tries, True):
         try:
-            await wire.call("DELETE", path)
+            await wire.call("DELETE", path, params=params)
         except RefusedError as error:
             if error.status == 404:
                 return

@@ -29,6 +29,7 @@ from checkvalve.agent.engine import (
     reading,
     reading_logs,
     refusals,
+    storing,
     subnets,
 )
 from checkvalve.agent.engine.networks import HIDDEN, Networks, grounds
@@ -69,6 +70,7 @@ class Docker:
         self._known: dict[str, str] = {}  # container by name or id -> id (rule 2)
         self._images: dict[str, str] = {}  # engine's id -> config digest
         self._nets: dict[str, dict[str, Any]] = {}  # this device's networks by name, as last seen
+        self.copied: dict[str, int] = {}
         self._policies: dict[str, str] = {}  # container's id -> what Podman does not keep (rule 5)
 
     async def about(self) -> About:
@@ -99,8 +101,10 @@ class Docker:
             images=reading.whole(images or ()),
             networks=frozenset(self._nets),
             volumes=reading.volumes((volumes or {}).get("Volumes") or ()),
+            halves=reading.halves((volumes or {}).get("Volumes") or ()),
             laid=self._laying.laid(),
             grounds=grounds(self._nets.values()),
+            begun=reading.begun(images or (), self._device),
         )
 
     async def do(self, step: Step) -> None:
@@ -109,16 +113,14 @@ class Docker:
             case steps.Load():
                 await self._load(step)
             case steps.DropImage():
-                await loading.drop(self._wire, self._device, step.image)
+                let_go = loading.sweep if step.begun else loading.drop
+                await let_go(self._wire, self._device, step.image)
             case steps.MakeNetwork():
                 await self._networks.make(step)
             case steps.DropNetwork():
                 await self._networks.drop(step.name)
-            case steps.MakeVolume():
-                await copying.volume(self._wire, self._device, step.name)
-            case steps.CopyVolume():
-                await self._copies(step.target)
-                await copying.copy(self._wire, self._device, step, await self._image(step.image))
+            case steps.MakeVolume() | steps.CopyVolume() | steps.DropVolume():
+                await storing.take(self._wire, self._device, step, self._images, self.copied)
             case steps.Create():
                 await self._create(step.slot, step.service)
             case steps.Lay():
@@ -154,6 +156,14 @@ class Docker:
         """Return what the engine knows of it."""
         identity = await self._identity(container)
         return {} if identity is None else await self._inspect(identity) or {}
+
+    async def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of each volume of this device."""
+        return await storing.sizes(self._wire, self._device)
+
+    def export(self, volume: str, folder: str) -> AsyncIterator[bytes]:
+        """Yield a tar of what a volume holds."""
+        return storing.export(self._wire, self._device, volume, folder)
 
     async def changed(self) -> None:
         """Return when a container may have changed."""
@@ -197,18 +207,10 @@ class Docker:
     async def _podman(self) -> bool:
         return (await self._wire.version()).kind == "podman"
 
-    async def _copies(self, volume: str) -> None:
-        """Return if the engine can copy a volume into this one (rule 6); a copy that is whole already needs none."""
-        if await self._podman() and volume not in (await self.observe()).volumes:
-            raise ConflictError(
-                "engine.refused",
-                f"The volume {volume} is to be a copy, and Podman copies no volume with the owners of its files.",
-                "Run Docker on this device, or let the release say `policy: keep` for the volume.",
-            )
-
     async def _create(self, slot: Slot, service: str) -> None:
         wanted = await self._wanted(slot, service)
-        body = wanted.body | {"Image": await self._image(slot.manifest.services[service].image)}
+        image = slot.manifest.services[service].image
+        body = wanted.body | {"Image": await loading.known(self._wire, self._device, image, self._images)}
         podman = await self._podman()
         try:
             if podman:  # rule 7
@@ -221,7 +223,7 @@ class Docker:
 
     async def _make(self, wanted: containers.Wanted, body: dict[str, Any], slot: Slot) -> None:
         for volume in wanted.copies:
-            await self._copies(volume)
+            await copying.possible(self._wire, self._device, volume)
             await copying.wait_for(self._wire, self._device, volume)
         for _ in range(_SETTLES):
             try:
@@ -381,15 +383,6 @@ class Docker:
         name = reading.image_name(self._device, step.image.config)
         known = await loading.identity(self._wire, step.image.config, name, archive.manifest_digest(step.image))
         self._images[known] = step.image.config
-
-    async def _image(self, config: str) -> str:
-        """Return what the engine calls an image."""
-        if self._images.get(config) == config:
-            return config
-        if self._images and config in self._images.values():
-            return next(key for key, value in self._images.items() if value == config)
-        name = reading.image_name(self._device, config)
-        return await loading.identity(self._wire, config, name) or config
 
 
 def _there(container: str, found: bool) -> None:  # noqa: FBT001 -- the answer of the line before

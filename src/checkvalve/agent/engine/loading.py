@@ -11,7 +11,7 @@ said to be loaded is on the platter: engines lose images to power cuts. Until it
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from checkvalve.agent.engine import archive, reading
@@ -68,6 +68,13 @@ async def drop(wire: Wire, device: str, config: str) -> None:
         await _quietly(wire, "DELETE", f"/images/{each}")
 
 
+async def sweep(wire: Wire, device: str, config: str) -> None:
+    """Have nothing of a load by this device that was cut short (rule 3); an image that is whole stays."""
+    new = reading.image_name(device, config) + reading.NEW
+    if await _whole(wire, config, new):
+        await _quietly(wire, "DELETE", f"/images/{new}")
+
+
 async def identity(wire: Wire, config: str, name: str, manifest: str = "") -> str:
     """Return what the engine calls an image; empty if it does not hold it."""
     if found := await _quietly(wire, "GET", f"/images/{config}/json"):
@@ -76,6 +83,15 @@ async def identity(wire: Wire, config: str, name: str, manifest: str = "") -> st
     known = reading.digest(str(found["Id"])) if found else ""
     by_manifest = bool(found) and reading.by_manifest([found])
     return known if by_manifest and manifest in ("", known) else ""
+
+
+async def known(wire: Wire, device: str, config: str, images: Mapping[str, str]) -> str:
+    """Return what the engine calls an image; `images` are config digests by the engine's ids, as last seen."""
+    if images.get(config) == config:
+        return config
+    if config in images.values():
+        return next(key for key, value in images.items() if value == config)
+    return await identity(wire, config, reading.image_name(device, config)) or config
 
 
 def failed(image: Image, error: ConflictError) -> InvalidError:

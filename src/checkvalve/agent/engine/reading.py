@@ -94,6 +94,13 @@ def whole(listed: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(_config(each) for each in listed if is_whole(each))
 
 
+def begun(listed: Iterable[Mapping[str, Any]], device: str) -> frozenset[str]:
+    """Return the config digests of images that a load by this device has left under the name of one being loaded."""
+    form = re.compile(rf"(?:[^/]+/)?checkvalve/{re.escape(device)}:([0-9a-f]{{64}}){re.escape(NEW)}\Z")
+    found = (form.match(name) for each in listed for name in names(each))
+    return frozenset(f"sha256:{each[1]}" for each in found if each)
+
+
 def is_whole(each: Mapping[str, Any]) -> bool:
     """Tell whether somebody names an image otherwise than as one that is being loaded (rule 5)."""
     return any(not name.endswith(NEW) for name in names(each))
@@ -115,12 +122,17 @@ def by_manifest(listed: Iterable[Mapping[str, Any]]) -> bool:
 
 def volumes(listed: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Return the volumes that are whole (rule 2)."""
-    marked: set[str] = set()
-    names: set[str] = set()
-    for each in listed:
-        of = (each.get("Labels") or {}).get(OF)
-        (marked if of else names).add(str(of or each["Name"]))
-    return frozenset(names - marked)
+    known = list(listed)
+    return frozenset(str(each["Name"]) for each in known if not _of(each)) - halves(known)
+
+
+def halves(listed: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the volumes that have a mark beside them, also where they are not there themselves (rule 2)."""
+    return frozenset(of for each in listed if (of := _of(each)))
+
+
+def _of(volume: Mapping[str, Any]) -> str:
+    return str((volume.get("Labels") or {}).get(OF) or "")
 
 
 def address(said: Mapping[str, Any], hidden: Collection[str] = ()) -> str:

@@ -13,13 +13,13 @@ from typing import Any, Protocol
 
 from checkvalve import clock as real
 from checkvalve.agent import steps
-from checkvalve.agent.engine import containers, play, simulation, unpacking, ways
+from checkvalve.agent.engine import archive, containers, play, simulation, unpacking, ways
 from checkvalve.agent.engine.ground import Ground
 from checkvalve.agent.engine.simulation import Box, Bucket, World
 from checkvalve.agent.ports import About, OpenBlob
 from checkvalve.agent.steps import Observed, Slot, Step
 from checkvalve.crypto import digests
-from checkvalve.errors import ConflictError
+from checkvalve.errors import ConflictError, NotFoundError
 from checkvalve.protocol.workload import ExecProbe, HttpProbe, Image, Probe, Service
 
 
@@ -61,6 +61,7 @@ class Simulated:
         self._open_blob = open_blob
         self._clock = clock or _Real()
         self.ground = ground or Ground(path)
+        self.copied: dict[str, int] = {}
         self._news = asyncio.Event()
 
     async def about(self) -> About:
@@ -80,6 +81,10 @@ class Simulated:
                     name for name, each in world.volumes.items() if each.device == self._device and not each.mark
                 ),
                 grounds=ways.grounds(world, self._device),
+                halves=frozenset(
+                    name for name, each in world.volumes.items() if each.device == self._device and each.mark
+                ),
+                begun=frozenset(config for config, devices in world.begun.items() if self._device in devices),
                 laid=frozenset(name for name, each in world.laid.items() if each.device == self._device),
             )
 
@@ -134,6 +139,21 @@ class Simulated:
             box = self._find(world, container)
             return {} if box is None else {"Name": box.name, "Config": {"Env": [f"{play.VARIABLE}={box.script}"]}}
 
+    async def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of each volume."""
+        with self._world() as world:
+            return {name: _size(each) for name, each in world.volumes.items() if each.device == self._device}
+
+    async def export(self, volume: str, folder: str) -> AsyncIterator[bytes]:
+        """Yield a tar of its files."""
+        with self._world() as world:
+            found = world.volumes.get(volume)
+            if found is None or found.mark or found.device != self._device:
+                raise NotFoundError("volume.not_found", f"The engine has no whole volume {volume} of this device.")
+            files = dict(found.files)
+        for piece in archive.folder(folder, files):
+            yield piece
+
     async def changed(self) -> None:
         """Return after a step, and when something happens by itself."""
         with self._world() as world:
@@ -172,10 +192,10 @@ class Simulated:
                 ways.make(world, step, self._device)
             case steps.DropNetwork():
                 self._drop_network(world, step.name)
-            case steps.MakeVolume():
-                self._ours(world.volumes.setdefault(step.name, Bucket(self._device)).device, step.name)
+            case steps.MakeVolume() | steps.DropVolume():
+                self._store(world, step)
             case steps.DropImage():
-                _drop_image(world, step.image, self._device)
+                (_swept if step.begun else _drop_image)(world, step.image, self._device)
             case steps.Create():
                 self._create(world, step.slot, step.service)
             case steps.Lay():
@@ -228,6 +248,16 @@ class Simulated:
             self._ours(world.networks[name], name)
             ways.drop(world, name)
 
+    def _store(self, world: World, step: steps.MakeVolume | steps.DropVolume) -> None:
+        there = world.volumes.get(step.name)
+        self._ours(self._device if there is None else there.device, step.name)
+        if isinstance(step, steps.MakeVolume):
+            world.volumes.setdefault(step.name, Bucket(self._device))
+            return
+        if any(step.name == mounted for box in world.boxes.values() for mounted, _ in box.volumes):
+            raise ConflictError("engine.refused", f"The engine refused: volume {step.name} is in use")
+        world.volumes.pop(step.name, None)
+
     async def _copy(self, step: steps.CopyVolume) -> None:
         with self._world() as world:
             source, target = world.volumes.get(step.source), world.volumes.get(step.target)
@@ -241,6 +271,7 @@ class Simulated:
         await asyncio.sleep(0)  # here it may be cut short
         with self._world() as world:
             world.volumes[step.target] = Bucket(self._device, dict(world.volumes[step.source].files))
+            self.copied[step.target] = _size(world.volumes[step.target])
 
     async def _load(self, image: Image) -> None:
         with self._world() as world:
@@ -248,9 +279,12 @@ class Simulated:
                 _held_by(world, image.config, self._device)
                 return
         unpacking.verify(image, self._open_blob)
+        with self._world() as world:
+            world.begun[image.config] = sorted({*world.begun.get(image.config, ()), self._device})
         await asyncio.sleep(0)  # here it may be cut short
         with self._world() as world:
             _held_by(world, image.config, self._device)
+            _swept(world, image.config, self._device)
 
     # ---- What is whose. ----
 
@@ -334,11 +368,23 @@ def _answer(said: play.Play, probe: Probe) -> str:
     return ""
 
 
+def _size(bucket: Bucket) -> int:
+    return sum(len(text.encode()) for text in bucket.files.values())
+
+
+def _swept(world: World, config: str, device: str) -> None:
+    """Have nothing of a load that was cut short."""
+    others = [each for each in world.begun.pop(config, ()) if each != device]
+    if others:
+        world.begun[config] = others
+
+
 def _held_by(world: World, config: str, device: str) -> None:
     world.images[config] = sorted({*world.images.get(config, ()), device})
 
 
 def _drop_image(world: World, config: str, device: str) -> None:
+    _swept(world, config, device)
     holders = set(world.images.get(config, ())) - {device}
     used = any(box.image == config for box in world.boxes.values())
     if config in world.images and device in world.images[config]:

@@ -87,6 +87,7 @@ class World(Struct):
     made: int = 0
     boxes: dict[str, Box] = field(default_factory=dict)
     images: dict[str, list[str]] = field(default_factory=dict)
+    begun: dict[str, list[str]] = field(default_factory=dict)  # images whose load was cut short, as above
     networks: dict[str, str] = field(default_factory=dict)
     plots: dict[str, Plot] = field(default_factory=dict)  # of networks that take one
     volumes: dict[str, Bucket] = field(default_factory=dict)

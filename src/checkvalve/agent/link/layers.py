@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -37,16 +38,23 @@ _KINDS: Mapping[int, type[CheckvalveError]] = {
     401: UnauthenticatedError,
     403: ForbiddenError,
     404: NotFoundError,
+    408: UnavailableError,
     409: ConflictError,
     412: StaleError,
 }
 
+_NAMED = "Say both with the proxy: --proxy http://name:password@host:port, as the proxy's people gave them."
+
 
 class Way(NamedTuple):
-    """Where was dialled, and through what, as people may read it: without a password."""
+    """Where was dialled, and through what, as people may read it: without a password.
+
+    `named`: the proxy was given a name and a password.
+    """
 
     address: str
     proxy: str = ""
+    named: bool = False
 
 
 def unreachable(error: Exception, way: Way) -> UnavailableError:
@@ -55,7 +63,7 @@ def unreachable(error: Exception, way: Way) -> UnavailableError:
         case aiohttp.ClientConnectorError():
             return _unconnected(error, way)
         case aiohttp.ClientHttpProxyError():
-            return _failed("proxy", _shut(error.status, way))
+            return _failed("proxy", _shut(error.status, way), _NAMED if error.status == 407 else "")
         case aiohttp.ClientResponseError():
             return _failed("proxy", f"What the proxy {way.proxy} answered is not what an HTTP proxy answers.")
         case aiohttp.ConnectionTimeoutError():
@@ -147,7 +155,7 @@ def _no_handshake(reason: str, way: Way) -> UnavailableError:
     return _failed("tls", f"TLS: {way.address} was reached, and the handshake with it failed{said}.")
 
 
-def _failed(layer: str, sentence: str) -> UnavailableError:
+def _failed(layer: str, sentence: str, remedy: str = "") -> UnavailableError:
     remedies = {
         "name": "Check the name and the device's name servers, or give the plane's IP address.",
         "route": "Check address, port, cable, routes and firewalls between this device and the plane.",
@@ -155,17 +163,20 @@ def _failed(layer: str, sentence: str) -> UnavailableError:
         "tls": "Check whether the plane's port for devices answers there, and nothing in between that opens TLS.",
         "plane": "It is tried again by itself. If it lasts, look at the plane.",
     }
-    return UnavailableError("link.unreachable", sentence, remedies[layer], layer=layer)
+    return UnavailableError("link.unreachable", sentence, remedy or remedies[layer], layer=layer)
 
 
 def _shut(status: int, way: Way) -> str:
     """Return what a proxy's refusal means."""
+    if status == 407 and way.named:
+        return f"The proxy {way.proxy} does not take the name and the password that it was given (407)."
     if status == 407:
-        return f"The proxy {way.proxy} asks for a name and a password, or does not take those it was given (407)."
+        return f"The proxy {way.proxy} asks for a name and a password, and was given none (407)."
     return f"The proxy {way.proxy} does not let through to {way.address}: {status}."
 
 
 def _why(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "nothing listens there"
-    return (error.strerror or "it cannot be reached").lower()
+    # By its number: what libraries make of it names addresses and calls, and no reason.
+    return os.strerror(error.errno).lower() if error.errno else "it cannot be reached"

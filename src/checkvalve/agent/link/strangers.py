@@ -7,14 +7,13 @@ Nothing of the device goes over these connections, neither its certificate nor i
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
-from checkvalve.agent.link import contexts, tls
+from checkvalve.agent.link import contexts, dialling, tls
 from checkvalve.agent.link.tls import Patience
 from checkvalve.crypto import certificates, keys
 from checkvalve.errors import CheckvalveError
@@ -64,27 +63,23 @@ async def _dialled(
     address: str, proxy: str, source: str
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Lend a connection to where TLS would begin, through the proxy if there is one."""
-    there, by = urlsplit(address), urlsplit(proxy)
-    host, port = (by.hostname, by.port or 80) if proxy else (there.hostname, there.port or 443)
-    local = (source, 0) if source else None
-    reader, writer = await asyncio.open_connection(host, port, local_addr=local)
+    there, by = urlsplit(address), dialling.proxy(proxy)
+    host, port = (by.host, by.port) if by else (there.hostname or "", there.port or 443)
+    reader, writer = await dialling.connected(host, port, dialling.source(source))
     try:
-        if proxy:
-            await _connect(reader, writer, there.netloc, by.username, by.password)
+        if by:
+            await _connect(reader, writer, there.netloc, by.headers)
         yield reader, writer
     finally:
         writer.transport.abort()
 
 
 async def _connect(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: str, name: str | None, password: str | None
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: str, headers: Mapping[str, str]
 ) -> None:
     """Have the proxy let through; `OSError` if it does not."""
-    auth = ""
-    if name:
-        said = aiohttp.BasicAuth(unquote(name), unquote(password or "")).encode()
-        auth = f"Proxy-Authorization: {said}\r\n"
-    writer.write(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{auth}\r\n".encode())
+    said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    writer.write(f"CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n{said}\r\n".encode())
     head = await reader.readuntil(b"\r\n\r\n")
     if head.split(b" ", 2)[1:2] != [b"200"]:
         message = "the proxy does not let through"

@@ -2,27 +2,30 @@
 """The way to the plane over HTTPS. It dials out, and holds nothing open that anybody could dial.
 
 1. Who answers is the plane if `contexts.pinned` says so.
-2. Addresses are tried in their order. The first that answers is kept until it fails.
+2. Addresses are tried in their order. One that answers is kept until it fails. But the first is the one that is
+   meant: whoever had to leave it tries it again after a quarter of an hour, and stays where it answers.
 3. Exchanges go over one connection that is kept, everything else over others, so that a large blob holds up nothing.
 4. No redirect is followed, nothing is unpacked, and every answer has a most of bytes; blobs have a digest instead.
 5. Few headers: an idle device should cost its line a few hundred bytes.
 """
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, BinaryIO, NamedTuple
 
 import aiohttp
 import msgspec
 from aiohttp import hdrs
 
-from checkvalve.agent.link import contexts, layers
+from checkvalve.agent.link import contexts, dialling, layers
 from checkvalve.agent.link.layers import Way
+from checkvalve.agent.link.uploading import Upload
 from checkvalve.agent.ports import Replied
 from checkvalve.crypto.metadata import LARGEST as LARGEST_METADATA
 from checkvalve.errors import NotFoundError
+from checkvalve.protocol import errand as errands
 from checkvalve.protocol import exchange, time, values, workload
 from checkvalve.protocol.exchange import Answer
 
@@ -30,18 +33,22 @@ LARGEST_ANSWER = 1 << 20
 _SILENT = (hdrs.USER_AGENT, hdrs.ACCEPT, hdrs.ACCEPT_ENCODING, hdrs.CONTENT_TYPE)
 _KEPT = 120.0  # seconds a connection is kept without a word: more, and a firewall has forgotten it
 _PIECE = 64 * 1024
-_SLOWEST = 1_000  # bytes a second: what is sent may take so long before the line counts as dead
 _MOST_SECONDS = 604_800
+RETURN = 900.0  # seconds until the first address is tried again (rule 2)
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: for a connection with its handshake; for an answer beyond the wait; between two pieces of an answer."""
+    """Seconds: for a connection with its handshake; for an answer beyond the wait; between two pieces of an answer.
+
+    `pace` is in bytes a second: what is sent may take so long before the line counts as dead.
+    """
 
     connect: float = 10.0
     answer: float = 10.0
     stall: float = 30.0
+    pace: int = 1_000
 
 
 class _Came(NamedTuple):
@@ -54,9 +61,9 @@ class _Came(NamedTuple):
 class Tls:
     """The plane at one of `addresses` (`https://host:port`). `ca` is the pinned authority's certificate as PEM.
 
-    `pair` is the device's certificate and key (PEM), None for one that has not joined. `proxy` is an HTTP proxy
-    (`http://host:port`) that lets CONNECT through, `source` a local IP address to dial from. Raises `InvalidError`
-    (`link.authority`, `link.certificate`).
+    `pair` is the device's certificate and key (PEM), None for one that has not joined. `proxy` is an HTTP proxy that
+    lets CONNECT through, `source` a local IP address or an interface to dial from, both as `dialling` has them. Raises
+    `InvalidError` (`link.authority`, `link.certificate`, `link.proxy`, `link.source`).
     """
 
     def __init__(
@@ -71,10 +78,11 @@ class Tls:
     ) -> None:
         self._addresses = tuple(address.rstrip("/") for address in addresses)
         self._context = self._trusting(ca, pair)
-        self._proxy = proxy or None
-        self._source = source
+        self._proxy = dialling.proxy(proxy)
+        self._source = dialling.source(source)
         self._patience = patience or Patience()
         self._at = 0
+        self._first = 0.0  # when the first address was tried last, by the loop's clock
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def exchange(self, report: bytes, wait: float) -> Replied:
@@ -130,6 +138,14 @@ class Tls:
             except _FAILURES as error:
                 raise layers.unreachable(error, way) from error
 
+    async def put(self, errand: str, digest: str, file: BinaryIO, size: int) -> None:
+        """Send what an errand brought (port `Link`)."""
+        headers = {errands.CONTENT: digest, hdrs.CONTENT_LENGTH: str(size)}
+        body = Upload(file, size)
+        response, way = await self._open("bulk", "PUT", f"/v1/errands/{errand}", body, headers=headers)
+        async with response:  # its end is the end of sending, too
+            _must_be(await self._whole(response, way, LARGEST_ANSWER), 204)
+
     async def renew(self, envelope: bytes) -> bytes:
         """Send a renewal, and return the answer's body (port `Link`)."""
         return _must_be(await self._ask("bulk", "POST", "/v1/renew", envelope, most=LARGEST_ANSWER), 200)
@@ -173,44 +189,53 @@ class Tls:
         channel: str,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Upload | None = None,
         *,
         headers: Mapping[str, str] | None = None,
         wait: float = 0,
     ) -> tuple[aiohttp.ClientResponse, Way]:
         """Return the first answer that any of the addresses gives, from the one that answered last (rule 2)."""
         failures = []
-        for _ in self._addresses:
-            address = self._addresses[self._at]
-            way = Way(address, _readable(self._proxy))
+        for address in self._in_turn():
+            way = Way(address, *((self._proxy.readable, bool(self._proxy.authorization)) if self._proxy else ()))
             try:
                 response = await self._dial(channel, method, address + path, body, headers or {}, wait)
             except _FAILURES as error:
+                if isinstance(body, Upload) and body.failure:
+                    raise body.failure from error
                 if isinstance(error, aiohttp.ClientResponseError) and not layers.proxys(error):
                     raise layers.strange("it is not HTTP", way) from error
                 failures.append(layers.unreachable(error, way))
-                self._at = (self._at + 1) % len(self._addresses)
                 continue
-            if response.status >= 500:
-                self._at = (self._at + 1) % len(self._addresses)  # tell what it says; the next try goes elsewhere
+            if failures or response.status >= 500:  # tell what it says; the next try goes elsewhere
+                self._at = (self._addresses.index(address) + (response.status >= 500)) % len(self._addresses)
             return response, way
         raise layers.together(failures)
 
+    def _in_turn(self) -> Sequence[str]:
+        """Return the addresses in the order to try them in now. Other requests may be under way: it is this one's."""
+        now = asyncio.get_running_loop().time()
+        if now - self._first >= RETURN:
+            self._at = 0
+        if self._at == 0:
+            self._first = now
+        return self._addresses[self._at :] + self._addresses[: self._at]
+
     async def _dial(
-        self, channel: str, method: str, url: str, body: bytes | None, headers: Mapping[str, str], wait: float
+        self, channel: str, method: str, url: str, body: bytes | Upload | None, headers: Mapping[str, str], wait: float
     ) -> aiohttp.ClientResponse:
-        patience = self._patience
-        sending = len(body or b"") / _SLOWEST
-        timeout = aiohttp.ClientTimeout(
-            total=None if channel == "bulk" else 2 * patience.connect + wait + patience.answer + sending,
-            sock_connect=patience.connect,
-            connect=2 * patience.connect if channel == "exchange" else None,
-            sock_read=patience.stall if channel == "bulk" else wait + patience.answer,
-        )
         for again in (True, False):
             try:
+                if isinstance(body, Upload):
+                    return await self._send(url, body, headers)
                 return await self._session(channel).request(
-                    method, url, data=body, headers=headers, timeout=timeout, proxy=self._proxy, allow_redirects=False
+                    method,
+                    url,
+                    data=body,
+                    headers=headers,
+                    timeout=self._timeout(channel, wait, len(body or b"")),
+                    **self._through(),
+                    allow_redirects=False,
                 )
             except aiohttp.ClientConnectorError:
                 raise
@@ -220,13 +245,44 @@ class Tls:
                     raise
         raise AssertionError
 
+    async def _send(self, url: str, body: Upload, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Send a file, once the plane says that it wants it; return its answer, which may come before the end."""
+        patience = self._patience
+        stall = body.patience(patience.stall, patience.pace)
+        async with asyncio.timeout(2 * patience.connect + stall) as watch:
+            response = await self._session("bulk").put(
+                url,
+                data=body.pieces(watch, stall),
+                headers=headers,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect, sock_read=stall),
+                **self._through(),
+                allow_redirects=False,
+                expect100=True,
+            )
+            body.answered = True
+            return response
+
+    def _through(self) -> dict[str, Any]:
+        return {"proxy": self._proxy.url, "proxy_headers": self._proxy.headers} if self._proxy else {}
+
+    def _timeout(self, channel: str, wait: float, size: int) -> aiohttp.ClientTimeout:
+        patience = self._patience
+        sending = size / patience.pace
+        return aiohttp.ClientTimeout(
+            total=None if channel == "bulk" else 2 * patience.connect + wait + patience.answer + sending,
+            sock_connect=patience.connect,
+            connect=2 * patience.connect if channel == "exchange" else None,
+            sock_read=patience.stall if channel == "bulk" else wait + patience.answer,
+        )
+
     def _session(self, channel: str) -> aiohttp.ClientSession:
         if channel not in self._sessions:
             connector = aiohttp.TCPConnector(
                 ssl=self._context,
                 limit=1 if channel == "exchange" else 8,
                 keepalive_timeout=_KEPT,
-                local_addr=(self._source, 0) if self._source else None,
+                local_addr=(self._source, 0) if dialling.is_address(self._source) else None,
+                socket_factory=dialling.factory(self._source),
                 resolver=aiohttp.ThreadedResolver(),
             )
             self._sessions[channel] = aiohttp.ClientSession(
@@ -278,9 +334,3 @@ def _must_be(came: _Came, status: int) -> bytes:
 
 def _begins_at(response: aiohttp.ClientResponse, offset: int) -> bool:
     return response.headers.get(hdrs.CONTENT_RANGE, "").startswith(f"bytes {offset}-")
-
-
-def _readable(proxy: str | None) -> str:
-    """Return the proxy's address without a password."""
-    parts = urlsplit(proxy or "")
-    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or ""
