@@ -78,14 +78,17 @@ def test_a_set_says_who_uses_it_and_the_command_that_brings_it(depot: Depot) -> 
     said = _set(depot, "RATE=12", "PLC=10.0.0.5", "--note", "MOC-9")
     assert f"variable RATE set at {depot.name}." in said
     assert "2 devices there run press-line 1." in said
-    noted = depot.desk("config", "set", "--at", depot.name, "RATE=13")
-    assert "to every device there, whatever it runs" in noted.err
-    _set(depot, "RATE=12")
+    listed = depot.desk.done("config", "list", "--at", depot.name)
+    assert "Oskar" in listed  # who may not read people reads who set it
+    assert (
+        json.loads(depot.desk.done("config", "list", "--at", depot.name, "--json"))["items"][0]["made_by"] not in listed
+    )
     assert "A rollout brings it: checkvalve rollout draft 'Values of press-line' --release press-line@1." in said
-    assert f"--selector all --scope '{depot.name}'" in said
+    assert f"--selector runs:press-line@1.{said.partition('press-line 1.')[2].partition(',')[0]} --scope" in said
     assert "Nothing changed" in _set(depot, "RATE=12")
     one = depot.desk.done("config", "set", "--at", "device:p 2", "RATE=13", "--scope", depot.name)
     assert "1 device there runs press-line" in one
+    assert "RATE" in depot.desk.done("config", "show", "device:p 2", "--scope", depot.name)
     assert f"--selector device:{depot.devices['p 2'].id} --scope" in one
     assert "--selector device:p-1 " in depot.desk.done("config", "set", "--at", "p-1", "RATE=14", "--scope", depot.name)
     assert "No device there runs a release that declares it." in _set(depot, "SOMETHING=1")

@@ -7,16 +7,19 @@ from checkvalve.cli.invocation import Invocation
 from checkvalve.cli.receipts import short
 from checkvalve.errors import ConflictError, NotFoundError
 from checkvalve.protocol import fleet
+from checkvalve.protocol.exchange import Workload
 
+DEVICE = "device:"
+"""May stand before the name of a device, as in selectors and where a place may be a scope too."""
 _MOST = 10  # names that an error lists
 
 
 def device(run: Invocation, text: str) -> fleet.WholeDevice:
-    """Return the device that an id or a name (within `--scope`) names.
+    """Return the device that an id or a name (within `--scope`) names, with or without `device:` before it.
 
     Raises `NotFoundError` (`device.unknown`), `ConflictError` (`device.ambiguous`).
     """
-    tidy = text.strip()
+    tidy = text.strip().removeprefix(DEVICE).strip()
     if ids.well_formed(tidy.lower()):
         return run.plane.get(f"/api/v1/devices/{tidy.lower()}", fleet.WholeDevice)
     place = {"scope": run.within()} if run.flags.scope else {}
@@ -29,10 +32,10 @@ def device(run: Invocation, text: str) -> fleet.WholeDevice:
     if found:
         listed = [f"{one.id}  {run.called(one.scope)}" for one in found[:_MOST]]
         remedy = "\n".join(["Say --scope, or give the id:", *listed])
-        raise ConflictError("device.ambiguous", f"{text!r} names {len(found)} devices.", remedy)
+        raise ConflictError("device.ambiguous", f"{tidy!r} names {len(found)} devices.", remedy)
     like = [one.name for one in near[:_MOST]]
     remedy = "\n".join(["There are:", *like]) if like else "`checkvalve device list` shows them."
-    raise NotFoundError("device.unknown", f"No device that you may see is called {text!r}.", remedy)
+    raise NotFoundError("device.unknown", f"No device that you may see is called {tidy!r}.", remedy)
 
 
 def runs(one: fleet.Device) -> str:
@@ -69,6 +72,7 @@ def pairs(run: Invocation, one: fleet.WholeDevice) -> list[tuple[str, str]]:
         ("scope", run.called(one.scope)),
         ("tags", " ".join(one.tags)),
         ("trust", trust),
+        ("condition", one.condition),
         ("liveness", f"{one.liveness}, last seen {times.short(one.seen_at)}"),
         ("link", f"{one.link.value}, every {one.interval} s while idle"),
         ("runs", one.active or "nothing yet"),
@@ -87,9 +91,18 @@ def pairs(run: Invocation, one: fleet.WholeDevice) -> list[tuple[str, str]]:
 
 
 def workloads(one: fleet.WholeDevice) -> list[tuple[str, ...]]:
-    """Return the containers of a device as rows: SERVICE, IMAGE, STATE, HEALTH, RESTARTS."""
+    """Return the containers of a device as rows: SERVICE, IMAGE, STATE, HEALTH, RESTARTS, CRASHES."""
     each = () if one.status is None else one.status.workloads
-    return [(box.service, short(box.image), box.state, box.health or "-", str(box.restarts)) for box in each]
+    return [
+        (box.service, short(box.image), box.state, box.health or "-", str(box.restarts), _crashes(box)) for box in each
+    ]
+
+
+def _crashes(box: Workload) -> str:
+    if not box.crashes:
+        return "-"
+    how = "out of memory" if box.oom else "" if box.exit is None else f"last exit {box.exit}"
+    return ", ".join(filter(None, (str(box.crashes), how)))
 
 
 def _why(one: fleet.WholeDevice) -> str:

@@ -16,6 +16,10 @@ UNVERIFIED = 5
 # stopped by policy.
 _POLICY = frozenset(
     {
+        "errand.agent",
+        "errand.device",
+        "errand.held",
+        "errand.observes",
         "release.below_floor",
         "release.withdrawn",
         "rollout.agent_old",

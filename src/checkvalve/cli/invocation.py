@@ -119,14 +119,14 @@ class Invocation:
             self.__dict__["scopes"] = Scopes({})
             return self.scopes.called(path)
 
-    def login(self, person_id: str) -> str:
-        """Return how a person signs in; their id where one may not see them."""
+    def login(self, person_id: str, name: str = "") -> str:
+        """Return how a person signs in; where one may not see them, `name`, or else their id."""
         try:
             found = {one.id: one.login for one in self.people}
         except (ForbiddenError, NotFoundError):
             self.__dict__["people"] = []
             found = {}
-        return found.get(person_id, person_id)
+        return found.get(person_id, name or person_id)
 
     def listed(
         self, path: str, most: int | None, cursor: str = "", onward: str = "before", **query: client.Asked

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "init": "Make a plane: keys, database, first administrator. (On the plane's machine.)",
     "serve": "Run the plane. (On the plane's machine.)",
     "reset-password": "Let a person in again. (On the plane's machine.)",
+    "new-values-key": "Go on where the key of secrets is lost. (On the plane's machine.)",
     "demo": "Watch a plane at work on this machine.",
 }
 HELP = """Checkvalve: manage a fleet of devices that only ever dial out.

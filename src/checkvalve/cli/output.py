@@ -45,9 +45,14 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
+def watched() -> bool:
+    """Tell whether somebody looks at what is said beside the answer."""
+    return sys.stderr.isatty()
+
+
 def passing(text: str) -> None:
     """Show one line that the next one replaces; an empty one takes it away. Only where somebody looks."""
-    if sys.stderr.isatty():
+    if watched():
         width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be taken back
         sys.stderr.write("\r\x1b[K" + plain(text)[:width])
         sys.stderr.flush()
@@ -63,6 +68,15 @@ def exact(data: bytes) -> None:
     """Print bytes as they are, to be hashed: not one more."""
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
+
+
+def text(data: bytes) -> None:
+    """Print lines that strangers wrote: as they are for a program, without what steers it in a terminal."""
+    if not sys.stdout.isatty():
+        exact(data)
+        return
+    told = data.decode("utf-8", "replace").removesuffix("\n").split("\n")
+    _write("\n".join("\t".join(plain(cell) for cell in line.removesuffix("\r").split("\t")) for line in told))
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -80,7 +80,7 @@ def pairs(run: Invocation, one: protocol.Rollout) -> list[tuple[str, str]]:
         *sorted(said.items()),
         ("digest", one.digest),
         ("approval", one.approval or ""),
-        ("drafted by", f"{run.login(one.made_by)}, {times.short(one.made_at)}"),
+        ("drafted by", f"{run.login(one.made_by, one.made_by_name)}, {times.short(one.made_at)}"),
         ("started", times.short(one.started_at) if one.started_at else ""),
         ("ended", times.short(one.ended_at) if one.ended_at else ""),
         ("changed", times.short(one.changed_at)),
@@ -116,7 +116,7 @@ def show_plan(run: Invocation, found: protocol.RolloutPlan) -> None:
     ]
     if rows:
         output.table(("WAVE", "DEVICE", "SCOPE", "ID"), rows)
-    for sentence in found.exclusive:
+    for sentence in (*found.exclusive, *found.copies):
         output.say(sentence)
     if found.lacking:
         lacks = [

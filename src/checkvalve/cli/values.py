@@ -19,7 +19,6 @@ from checkvalve.errors import ForbiddenError, NotFoundError
 from checkvalve.protocol import config
 from checkvalve.protocol.declared import LARGEST_FILE, LARGEST_SECRET
 
-DEVICE = "device:"
 EVERY = "all"
 WIDEST = 60  # characters of a value in a table
 
@@ -51,16 +50,16 @@ def place(run: Invocation, text: str) -> Place:
 
     Raises `NotFoundError` (`place.unknown`, `device.unknown`), `ConflictError` (`scope.ambiguous`, `device.ambiguous`).
     """
-    if not text.startswith(DEVICE):
+    if not text.startswith(devices.DEVICE):
         try:
             path = run.path(text)
             return Place(path, run.called(path), run.called(path))
         except (ForbiddenError, NotFoundError):
             pass
     try:
-        one = devices.device(run, text.removeprefix(DEVICE))
+        one = devices.device(run, text)
     except NotFoundError as error:
-        if text.startswith(DEVICE):
+        if text.startswith(devices.DEVICE):
             raise
         raise NotFoundError(
             "place.unknown",
@@ -68,7 +67,7 @@ def place(run: Invocation, text: str) -> Place:
             "`checkvalve scope list` and `checkvalve device list` show them.",
         ) from error
     plain = re.fullmatch(r'[^\s()":]+', one.name) is not None
-    return Place(one.id, one.name, run.called(one.scope), f"{DEVICE}{one.name if plain else one.id}")
+    return Place(one.id, one.name, run.called(one.scope), f"{devices.DEVICE}{one.name if plain else one.id}")
 
 
 def changes(run: Invocation, at: Place, typed: Typed) -> list[config.ValueChange]:
@@ -174,8 +173,6 @@ def tell(at: Place, made: config.ChangedValues) -> None:
         output.say(f"{number} run{'s' if use.devices == 1 else ''} {use.name} {use.version}, which uses it.")
         if not made.dry_run:
             output.say(f"A rollout brings it: {_rollout(at, use)}")
-    if made.uses and not made.dry_run and at.selector == EVERY:
-        output.note("That brings the release to every device there, whatever it runs: narrow `--selector` if need be.")
 
 
 def _done(one: config.ChangedValue, *, dry: bool) -> str:
@@ -184,7 +181,8 @@ def _done(one: config.ChangedValue, *, dry: bool) -> str:
 
 
 def _rollout(at: Place, use: config.ValueUse) -> str:
-    words = ["--release", f"{use.name}@{use.version}", "--selector", at.selector, "--scope", at.scope]
+    selector = f"runs:{use.name}@{use.version}" if at.selector == EVERY else at.selector
+    words = ["--release", f"{use.name}@{use.version}", "--selector", selector, "--scope", at.scope]
     return f"checkvalve rollout draft {shlex.quote(f'Values of {use.name}')} {shlex.join(words)}"
 
 
@@ -198,7 +196,7 @@ def row(run: Invocation, one: config.Value) -> Sequence[str]:
         one.line or "all",
         one.where,
         times.short(one.made_at),
-        run.login(one.made_by),
+        run.login(one.made_by, one.made_by_name),
         one.note,
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Makes a plane out of nothing, and gives it its root of trust.
+"""Makes a plane out of nothing, gives it its root of trust, and keeps what only its machine has: the values key.
 
 Keys, database, first administrator, and last the settings file, whose presence says that it is one. Cut short at any
 point, the same command finishes it; done twice, the second time says that there is one. The root of trust names the
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from checkvalve.crypto import digests, passwords, seal
 from checkvalve.crypto import keys as crypto_keys
-from checkvalve.errors import ConflictError, NotFoundError
+from checkvalve.errors import ConflictError, InvalidError, NotFoundError
 from checkvalve.ids import BindingId, EntryId, PersonId
 from checkvalve.server import keys, settings
 from checkvalve.server.access import roles
@@ -36,6 +36,10 @@ from checkvalve.server.supply import actions as supply_actions
 from checkvalve.server.supply import publish
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.model import Anchor
+from checkvalve.server.values import actions as value_actions
+from checkvalve.server.values import custody, locking
+from checkvalve.server.values import queries as value_queries
+from checkvalve.server.values import writes as value_writes
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,10 @@ def found(
     authority = keys.make_authority(directory / "keys", wanted.plane, origins.now(), origins.entropy(16))
     keys.plane_pair(directory / "keys", authority, wanted.names, origins.now(), origins.entropy(16))
     keys.orders(directory / "keys", authority, origins.now(), origins.entropy(16))
-    keys.values(directory / "keys", origins.entropy(seal.KEY_SIZE))
     database = Database.open(wanted.database, directory)
     try:
         migrate.upgrade(database)
+        values_key(directory / "keys", database, origins)
         stored = passwords.store(password, origins.entropy(passwords.SALT_SIZE))
         database.write_now("found", _administrator, tidy, stored, origins)
         if root is not None:
@@ -102,6 +106,47 @@ def give_root(directory: Path, known: Settings, root: bytes, origins: Origins) -
     finally:
         database.close()
     return digests.sha256_hex(root)
+
+
+def values_key(directory: Path, database: Database, origins: Origins) -> bytes:
+    """Return the key that secrets are locked with, from the keys in `directory`; made if none was ever needed.
+
+    Raises `ConflictError` (`values.key_lost`, `values.key_other`), `InvalidError` (`key.form`).
+    """
+    there = keys.values_there(directory)
+    new = custody.judge(database.read_now("values key", value_queries.custody), there)
+    key = keys.values(directory, origins.entropy(seal.KEY_SIZE)) if there is None else there
+    if new:
+        database.write_now("values key", _note_key, key, origins.now())
+    return key
+
+
+def new_values_key(directory: Path, known: Settings, origins: Origins, *, sure: bool) -> int:
+    """Go on without the key that secrets were locked with; return how many secrets are taken away with it.
+
+    No process of the plane may run meanwhile. Cut short, it may be done again. Raises `ConflictError`
+    (`values.key_there`: nothing is lost), `InvalidError` (`values.key_sure`).
+    """
+    database = Database.open(known.database, directory)
+    try:
+        migrate.upgrade(database)
+        if _has_key(directory / "keys", database):
+            raise ConflictError(
+                "values.key_there", "Every secret here opens with keys/values.key.", "Start the plane: checkvalve serve"
+            )
+        number = len(database.read_now("secrets", value_queries.secrets))
+        if not sure:
+            raise InvalidError(
+                "values.key_sure",
+                f"Without keys/values.key the secrets that are set, {number}, have to be set again.",
+                "Look for the backup of the key first. If there is none: checkvalve new-values-key --yes",
+            )
+        key = keys.values_anew(directory / "keys", origins.entropy(seal.KEY_SIZE))
+        reason = "checkvalve new-values-key on this machine"
+        act = Act(EntryId(origins.new_id()), origins.now(), PLANE, reason=reason)
+        return database.write_now("values.new_key", value_actions.new_key, act, key, origins.new_id)
+    finally:
+        database.close()
 
 
 def reset_password(database: Database, login: str, password: str, origins: Origins) -> None:
@@ -133,6 +178,19 @@ def _administrator(tx: Tx, login: str, stored: str, origins: Origins) -> None:
     access_writes.add_binding(tx, binding)
     act = Act(id=EntryId(origins.new_id()), at=now, actor=PLANE, reason="checkvalve init on this machine")
     audit_writes.record(tx, act, "plane.init", f"person:{person.id}", ROOT, {"login": login, "role": binding.role})
+
+
+def _note_key(tx: Tx, key: bytes, now: datetime) -> None:
+    if custody.judge(value_queries.custody(tx), key):  # of two processes that start at once one is first
+        value_writes.note_key(tx, locking.fingerprint(key), now)
+
+
+def _has_key(directory: Path, database: Database) -> bool:
+    try:
+        custody.judge(database.read_now("values key", value_queries.custody), keys.values_there(directory))
+    except (ConflictError, InvalidError):
+        return False
+    return True
 
 
 def _online(directory: Path) -> crypto_keys.PrivateKey:

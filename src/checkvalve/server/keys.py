@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
-from checkvalve.crypto import certificates, keys, seal
+from checkvalve.crypto import certificates, digests, keys, seal
 from checkvalve.errors import InvalidError, NotFoundError
 
 AUTHORITY_YEARS = 20
@@ -127,7 +127,8 @@ def orders(directory: Path, of: Authority, now: datetime, entropy: bytes) -> Ord
 def values(directory: Path, entropy: bytes) -> bytes:
     """Return the key in `values.key`, 32 bytes, made of `entropy` first where there is none.
 
-    `InvalidError` (`key.form`) if the file holds something else. Where it is lost, so are the secrets that are set.
+    `InvalidError` (`key.form`) if the file holds something else. Where it is lost, so are the secrets that are set:
+    whoever calls this has asked whether any are (`values.custody`).
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = directory / VALUES
@@ -141,6 +142,25 @@ def values(directory: Path, entropy: bytes) -> bytes:
             os.link(partial, file)
         Path(partial).unlink()
         _settle(directory)
+    return _values(file)
+
+
+def values_there(directory: Path) -> bytes | None:
+    """Return the key in `values.key`, None where there is no such file; `InvalidError` (`key.form`)."""
+    file = directory / VALUES
+    return _values(file) if file.exists() else None
+
+
+def values_anew(directory: Path, entropy: bytes) -> bytes:
+    """Make another key in `values.key`; the file that is there is kept beside it, under a name of its own."""
+    file = directory / VALUES
+    if file.exists():
+        mark = digests.sha256_hex(file.read_bytes())[:8]
+        file.rename(directory / f"{VALUES}.{mark}.before")
+    return values(directory, entropy)
+
+
+def _values(file: Path) -> bytes:
     key = file.read_bytes()
     if len(key) != seal.KEY_SIZE:
         raise InvalidError(

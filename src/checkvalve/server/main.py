@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands that run on the plane's own machine: `init`, `serve`, `reset-password`."""
+"""The commands that run on the plane's own machine: `init`, `serve`, `reset-password`, `new-values-key`."""
 
 import argparse
 import getpass
@@ -24,6 +24,7 @@ ORIGINS = Origins(clock.now, clock.new_id, clock.entropy)
 HOME = "/var/lib/checkvalve"
 REFUSED = 3
 UNREACHABLE = 4
+PASSWORD_FILE = "file with the password, - for standard input; without: asked or made"
 _EXIT = {"forbidden": REFUSED, "unavailable": UNREACHABLE}
 
 
@@ -104,6 +105,19 @@ def _reset_password(args: argparse.Namespace) -> int:
     return 0
 
 
+def _new_values_key(args: argparse.Namespace) -> int:
+    read = settings.read(args.data)
+    with running.alone(args.data, read):
+        number = founding.new_values_key(args.data, read, ORIGINS, sure=args.yes)
+    if args.json:
+        _tell(json.dumps({"data": str(args.data), "taken": number}))
+    else:
+        _tell(f"The plane in {args.data} has another key for secrets. To be set again: {number}.")
+        _tell("  see what   checkvalve config history --at ORGANISATION")
+        _tell(f"  keep it    back up {args.data / 'keys' / 'values.key'}; give it to each process of this plane")
+    return 0
+
+
 def _ready(told: running.Ready) -> None:
     _tell(f"checkvalve {__version__}, plane {told.plane!r}")
     if told.operators:
@@ -160,7 +174,7 @@ def _address(text: str) -> Listener:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="checkvalve", description="Commands for the machine of the plane itself.")
-    commands = parser.add_subparsers(required=True, metavar="init | serve | reset-password")
+    commands = parser.add_subparsers(required=True, metavar="init | serve | reset-password | new-values-key")
 
     def command(
         name: str, function: Callable[[argparse.Namespace], int], sentence: str, example: str
@@ -188,10 +202,7 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--operators", default="127.0.0.1:9443", help="address and port for people")
     init.add_argument("--devices", default="127.0.0.1:8443", help="address and port for devices")
     init.add_argument("--database", default="sqlite:", help="postgresql://… instead of SQLite in the data directory")
-    init.add_argument(
-        "--password-file", default="", help="file with the password, - for standard input; without: asked or made"
-    )
-
+    init.add_argument("--password-file", default="", help=PASSWORD_FILE)
     init.add_argument(
         "--root",
         default="",
@@ -208,9 +219,14 @@ def _parser() -> argparse.ArgumentParser:
         "checkvalve reset-password --login anna",
     )
     reset.add_argument("--login", required=True)
-    reset.add_argument(
-        "--password-file", default="", help="file with the password, - for standard input; without: asked or made"
+    reset.add_argument("--password-file", default="", help=PASSWORD_FILE)
+    anew = command(
+        "new-values-key",
+        _new_values_key,
+        "Go on where keys/values.key is lost for good: secrets have to be set again.",
+        "checkvalve new-values-key --yes",
     )
+    anew.add_argument("--yes", action="store_true", help="the key is lost, and there is no backup of it")
     return parser
 
 

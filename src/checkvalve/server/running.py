@@ -15,15 +15,15 @@ from pathlib import Path
 import structlog
 
 from checkvalve import __version__
-from checkvalve.crypto import certificates, seal
+from checkvalve.crypto import certificates
 from checkvalve.errors import CheckvalveError, ConflictError, InvalidError
 from checkvalve.server import keys
 from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db import dialect, migrate
 from checkvalve.server.db.database import Database
-from checkvalve.server.founding import Origins
+from checkvalve.server.founding import Origins, values_key
 from checkvalve.server.settings import Settings
-from checkvalve.server.tasks import loop, refresh, seen, sweep
+from checkvalve.server.tasks import errands, loop, refresh, seen, sweep
 from checkvalve.server.tasks.loop import Tick
 from checkvalve.server.web import devices, listeners, pages, rolling, tls
 from checkvalve.server.web.imports import Imports
@@ -52,8 +52,9 @@ async def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT; SIGHUP reads the operators' certificate again. Return 0.
 
-    Raises `ConflictError` (`serve.running`, `database.newer`), `InvalidError` (`serve.needs_postgresql`, `tls.*`),
-    `NotFoundError` (`keys.missing`), `UnavailableError` (`database.unavailable`, `listener.*`, `blobs.*`).
+    Raises `ConflictError` (`serve.running`, `database.newer`, `values.key_lost`, `values.key_other`), `InvalidError`
+    (`serve.needs_postgresql`, `tls.*`, `key.form`), `NotFoundError` (`keys.missing`), `UnavailableError`
+    (`database.unavailable`, `listener.*`, `blobs.*`).
     """
     _log_to_stderr(settings.log)
     _more_descriptors()
@@ -63,7 +64,7 @@ async def serve(
             f"--role {role} would be one of several processes, and SQLite takes one writer only.",
             "Set database to a postgresql:// address, or leave --role out.",
         )
-    with _alone(directory, settings):
+    with alone(directory, settings):
         database = Database.open(settings.database, directory)
         try:
             migrate.upgrade(database)
@@ -101,7 +102,7 @@ async def _listen(
         online=keys.online(directory / "keys"),
         authority=authority,
         orders=keys.orders(directory / "keys", authority, origins.now(), origins.entropy(16)),
-        values=keys.values(directory / "keys", origins.entropy(seal.KEY_SIZE)),
+        values=values_key(directory / "keys", database, origins),
         imports=Imports(settings.largest_archive),
         now=origins.now,
         new_id=origins.new_id,
@@ -139,6 +140,7 @@ def _ticks(plane: Plane) -> list[Tick]:
     return [
         Tick("refresh", refresh.WITHIN, lambda: refresh.run(plane.db, plane.online, plane.now, plane.new_id)),
         Tick("seen", seen.WITHIN, lambda: seen.run(plane.db, plane.presence.seen, plane.presence.unseen)),
+        Tick("errands", errands.WITHIN, lambda: errands.run(plane.db, plane.now, plane.new_id)),
         Tick("sweep", sweep.WITHIN, lambda: sweep.run(plane.db, plane.blobs, plane.now)),
     ]
 
@@ -196,8 +198,11 @@ def _renew(doors: list[Listener], pair: keys.Pair) -> None:
 
 
 @contextmanager
-def _alone(directory: Path, settings: Settings) -> Iterator[None]:
-    """Hold the data directory, where its SQLite file has one writer: this process."""
+def alone(directory: Path, settings: Settings) -> Iterator[None]:
+    """Hold the data directory, where its SQLite file has one writer: this process.
+
+    `ConflictError` (`serve.running`).
+    """
     if dialect.kind(settings.database) != dialect.SQLITE:
         yield
         return

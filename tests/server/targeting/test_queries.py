@@ -12,13 +12,14 @@ from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database
 from checkvalve.server.fleet.model import Trust
 from checkvalve.server.targeting import queries, selector
+from tests.parts import stock
 from tests.server.fleet.world import World
 
 MEANT: dict[str, list[str]] = {
-    "all": ["Filter 1", "Filter 2", "press", "watcher"],
+    "all": ["Filter 1", "Filter 2", "press", "unlisted", "watcher"],
     "site:visby": ["Filter 1", "Filter 2", "watcher"],
     "site:VISBY": ["Filter 1", "Filter 2", "watcher"],
-    "site:Sli\u0301te": ["press"],
+    "site:Sli\u0301te": ["press", "unlisted"],
     "area:north": ["Filter 2"],
     "area:visby": [],
     "site:north": [],
@@ -30,10 +31,15 @@ MEANT: dict[str, list[str]] = {
     "device:PRESS": ["press"],
     "device:scrapped": [],
     "site:visby not area:north tag:pump": ["Filter 1"],
-    "not tag:pump": ["press", "watcher"],
-    "area:north or site:sl\u00edte": ["Filter 2", "press"],
+    "not tag:pump": ["press", "unlisted", "watcher"],
+    "area:north or site:sl\u00edte": ["Filter 2", "press", "unlisted"],
     "not all": [],
+    "runs:edge-base": ["Filter 1", "Filter 2"],
+    "runs:Edge-Base@2.0": ["Filter 2"],
+    "runs:edge": [],
+    "not runs:edge-base": ["press", "unlisted", "watcher"],
 }
+OLD, NEW = (f"edge-base@sha256:{digit * 64}" for digit in "12")
 UNKNOWN: dict[str, list[str]] = {
     "all": [],
     "site:visby or tag:pump": [],
@@ -41,6 +47,7 @@ UNKNOWN: dict[str, list[str]] = {
     "site:north": ["site:north"],
     "tag:scrapped": ["tag:scrapped"],
     "device:scrapped": ["device:scrapped"],
+    "runs:edge-base@2.0 or runs:edge-base@3.0": ["runs:edge-base@3.0"],
 }
 
 
@@ -56,8 +63,11 @@ def world(database: Database, new_id: Callable[[], str], now: datetime) -> World
     ):
         values = {"name": name, "folded": lines.folded(name)}
         world.run(sa.update(schema.scopes).where(schema.scopes.c.path == path).values(**values))
-    world.stand("Filter 1", world.site, ["pump", "line=3"])
-    world.stand("Filter 2", world.area, ["pump"])
+    world.stand("Filter 1", world.site, ["pump", "line=3"], active=OLD.partition("@")[2])
+    world.stand("Filter 2", world.area, ["pump"], active=NEW.partition("@")[2])
+    world.stand("unlisted", world.other, active="sha256:" + "9" * 64)
+    stock.release(database, new_id(), OLD, now, version="1.0")
+    stock.release(database, new_id(), NEW, now, version="2.0", number=2)
     world.stand("press", world.other)
     world.stand("Press", world.foreign, ["pump"])
     world.stand("scrapped", world.site, ["pump"], trust=Trust.RETIRED)
@@ -87,9 +97,9 @@ def test_a_device_is_meant_by_its_id(world: World) -> None:
 
 def test_only_what_stands_at_or_below_the_scope_is_meant(world: World) -> None:
     assert _meant(world, "all", world.area) == ["Filter 2"]
-    assert _meant(world, "all", world.other) == ["press"]
+    assert _meant(world, "all", world.other) == ["press", "unlisted"]
     assert _meant(world, "device:press", world.site) == []
-    assert _meant(world, "all", "/") == ["Filter 1", "Filter 2", "press", "Press", "watcher"]
+    assert _meant(world, "all", "/") == ["Filter 1", "Filter 2", "press", "Press", "unlisted", "watcher"]
 
 
 def test_the_site_above_the_scope_is_known_below_it(world: World) -> None:
@@ -101,7 +111,7 @@ def test_the_site_above_the_scope_is_known_below_it(world: World) -> None:
 def test_a_device_that_moved_is_meant_where_it_stands_now(world: World) -> None:
     device = world.stand("mobile", world.site)
     world.describe(device.id, scope=world.other)
-    assert _meant(world, "site:sl\u00edte") == ["mobile", "press"]
+    assert _meant(world, "site:sl\u00edte") == ["mobile", "press", "unlisted"]
     assert "mobile" not in _meant(world, "site:visby")
 
 

@@ -42,7 +42,14 @@ facts = st.builds(
     areas=st.frozensets(st.sampled_from(SITES)),
     tags=st.frozensets(st.sampled_from(TAGS)),
 )
-PUMP = Facts("06e5q0kq3w8v9z2x4c6b8n0m1a", "filter 1", frozenset({"visby"}), frozenset({"north"}), frozenset({"pump"}))
+PUMP = Facts(
+    id="06e5q0kq3w8v9z2x4c6b8n0m1a",
+    name="filter 1",
+    sites=frozenset({"visby"}),
+    areas=frozenset({"north"}),
+    tags=frozenset({"pump"}),
+    runs=frozenset({"edge-base", "edge-base@2.0"}),
+)
 
 
 def _plain(expr: Expr) -> Expr:
@@ -249,6 +256,9 @@ def test_a_text_of_a_megabyte_costs_nothing(text: str) -> None:
         ("device:06e5q0kq3w8v9z2x4c6b8n0m1a", True),
         ("device:06E5Q0KQ3W8V9Z2X4C6B8N0M1A", True),
         ("device:06e5q0kq3w8v9z2x4c6b8n0m1", False),
+        ("runs:Edge-Base", True),
+        ("runs=edge-base@2.0", True),
+        ("runs:edge-base@1.0", False),
         ("not site:visby", False),
         ("all", True),
     ],

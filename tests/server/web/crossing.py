@@ -11,14 +11,17 @@ from typing import Any, cast
 import httpx
 import msgspec
 
+from checkvalve import clock
 from checkvalve.crypto import certificates, keys
 from checkvalve.ids import DeviceId
 from checkvalve.protocol import time
 from checkvalve.protocol.exchange import Answer, Report
+from checkvalve.server import keys as server_keys
 from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.fleet import actions as fleet_actions
-from checkvalve.server.web import devices
+from checkvalve.server.web import devices, listeners, tls
 from checkvalve.server.web.device_door import DeviceDoor
+from checkvalve.server.web.listeners import Listener
 from checkvalve.server.web.plane import Plane
 from checkvalve.server.web.protocols import PEER
 from tests.parts.machine import Machine
@@ -113,6 +116,23 @@ class Crossing:
         action = getattr(fleet_actions, how)
         act = self.world.act(self.world.maker)
         self.world.database.write_now(how, action, act, DeviceId(machine.id), "It was seen elsewhere.")
+
+
+@asynccontextmanager
+async def served(here: Crossing) -> AsyncIterator[int]:
+    """Serve the devices' door on loopback; yield its port."""
+    authority = here.plane.authority
+    pair = server_keys.plane_pair(here.directory, authority, ("127.0.0.1",), clock.now(), clock.entropy(16))
+    context = tls.devices_context(pair.certificate, pair.key, here.plane.ca_pem.decode())
+    door = Listener("devices", here.door, "127.0.0.1", 0, context)
+    door.bind()
+    async with here.watching() as stop:
+        serving = asyncio.create_task(listeners.serve([door], stop, grace=5))
+        try:
+            yield door.port
+        finally:
+            stop.set()
+            await serving
 
 
 def answer(response: httpx.Response) -> Answer:

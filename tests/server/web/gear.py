@@ -102,6 +102,7 @@ def heard(plant: Plant, device: Device, **status: Any) -> None:  # noqa: ANN401 
         changes |= {"status": canonical.dumps(msgspec.to_builtins(said)), "status_digest": digest(said)}
         changes |= {"state": said.state, "attempt": said.attempt, "active": said.active}
         changes |= {"held": holds.known(said), "locked": holds.locked(said)}
+        changes["crashing"] = sum(box.crashes > 0 for box in said.workloads)
     plant.db.write_now("heard", lambda tx: fleet_writes.visited(tx, device.id, changes))  # type: ignore[arg-type]
 
 

@@ -260,6 +260,26 @@ def test_orders_reach_a_device_that_waits_at_once(here: Crossing) -> None:
     here.story(tell)
 
 
+def test_an_errand_reaches_a_device_that_waits_at_once_and_while_it_works_it_is_answered_from_memory(
+    here: Crossing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = here.world.machine()
+
+    async def tell() -> None:
+        held = asyncio.create_task(here.exchange(machine, machine.report(wait=55)))
+        await until(lambda: _held(here, machine))
+        here.world.errand(machine)
+        await here.plane.presence.stir()
+        assert answer(await held).orders is not None
+        took = machine.report(epoch=1, counter=1)
+        assert (await here.exchange(machine, took)).status_code == 204
+        monkeypatch.setattr(here.plane.db, "write", None)
+        for _ in range(3):
+            assert (await here.exchange(machine, took)).status_code == 204
+
+    here.story(tell)
+
+
 def test_orders_reach_it_within_a_second_where_another_process_decided(here: Crossing) -> None:
     machine = here.world.machine()
 

@@ -16,13 +16,11 @@ import pytest
 from checkvalve import clock
 from checkvalve.crypto import certificates, keys
 from checkvalve.protocol.exchange import Report
-from checkvalve.server import keys as server_keys
 from checkvalve.server.db.database import Database
-from checkvalve.server.web import listeners, tls
-from checkvalve.server.web.listeners import Listener
+from checkvalve.server.web import tls
 from tests.parts.machine import Machine
 from tests.server.exchange import world
-from tests.server.web.crossing import Crossing, until
+from tests.server.web.crossing import Crossing, served, until
 
 T = TypeVar("T")
 LIGHT = 600  # bytes of TLS records, both ways, of an exchange in which nothing is said
@@ -33,23 +31,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def here(database: Database, new_id: Callable[[], str], now: datetime, tmp_path: Path) -> Crossing:
     return Crossing(world.started(database, new_id, now), tmp_path)
-
-
-@asynccontextmanager
-async def served(here: Crossing) -> AsyncIterator[int]:
-    """Serve the devices' door on loopback; yield its port."""
-    authority = here.plane.authority
-    pair = server_keys.plane_pair(here.directory, authority, ("127.0.0.1",), clock.now(), clock.entropy(16))
-    context = tls.devices_context(pair.certificate, pair.key, here.plane.ca_pem.decode())
-    door = Listener("devices", here.door, "127.0.0.1", 0, context)
-    door.bind()
-    async with here.watching() as stop:
-        serving = asyncio.create_task(listeners.serve([door], stop, grace=5))
-        try:
-            yield door.port
-        finally:
-            stop.set()
-            await serving
 
 
 @dataclass

@@ -201,11 +201,18 @@ def test_devices_are_found_by_place_tag_trust_liveness_and_text(plant: Plant, op
     assert _names(plant, operator, text="PUMP") == ["Pump 1", "pump 2"]
     assert _names(plant, operator, text="%") == []
     assert _names(plant, operator, sort="silent") == ["Pump 1", "gate 3", "pump 2"]
-    for wrong in ({"trust": "loved"}, {"liveness": "dead"}, {"sort": "size"}, {"limit": 0}):
+    dying = exchange.Workload(service="web", image=gear.IMAGE, state="running", crashes=3)
+    gear.heard(plant, two, state=State.COMMITTED, workloads=(dying,))
+    assert _names(plant, operator, condition="crashing") == ["pump 2"]
+    assert _names(plant, operator, condition=["crashing", "quarantined"]) == ["gate 3", "pump 2"]
+    assert _names(plant, operator, sort="crashing")[0] == "pump 2"
+    found = _get(plant, operator, f"devices/{two.id}")
+    assert (found["condition"], found["crashing"]) == ("crashing", 1)
+    for wrong in ({"trust": "loved"}, {"liveness": "dead"}, {"condition": "fine"}, {"sort": "size"}, {"limit": 0}):
         assert _code(_send(plant, operator, "GET", "devices", **wrong)) == (400, "request.invalid")
 
 
-@pytest.mark.parametrize("sort", ["name", "silent"])
+@pytest.mark.parametrize("sort", ["name", "silent", "crashing"])
 def test_a_list_of_devices_goes_on_where_it_ended(plant: Plant, operator: User, visby: str, sort: str) -> None:
     devices = [gear.device(plant, visby, f"pump {number}") for number in range(5)]
     for device in devices[:3]:
@@ -355,7 +362,8 @@ def test_what_a_device_said_of_itself_is_shown_as_it_said_it(plant: Plant, opera
     gear.heard(plant, device, state=State.IDLE)
     status = _get(plant, operator, f"devices/{device.id}")["status"]
     form = msgspec.convert(status, exchange.Status)
-    later = {"values", "held", "window", "crashes", "since", "exit", "oom"}  # left out where they say nothing
+    # Left out where they say nothing.
+    later = {"values", "held", "window", "copied", "aside", "crashes", "since", "exit", "oom"}
     said = {name: value for name, value in status.items() if name not in later or value}
     boxes = [{key: value for key, value in box.items() if key not in later or value} for box in said["workloads"]]
     said["workloads"] = boxes

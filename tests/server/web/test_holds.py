@@ -66,10 +66,12 @@ def test_a_tag_is_hung_listed_and_lifted_and_stays_in_the_list_of_all(plant: Pla
     hold = made.json()
     assert (hold["name"], hold["reason"], hold["number"]) == (operator.person.name, *list(asked.values())[1:])
     assert (hold["scope"], hold["device"], hold["made_by"]) == (visby, None, operator.person.id)
+    assert (hold["made_by_name"], hold["lifted_by_name"]) == (operator.person.name, "")
     assert _get(plant, operator, "holds", scope=visby)["items"] == [hold]
     lifted = _send(plant, operator, "POST", f"holds/{hold['id']}/lift", {})
     assert lifted.status_code == 200
     assert lifted.json()["lifted_by"] == operator.person.id
+    assert lifted.json()["lifted_by_name"] == operator.person.name
     assert _get(plant, operator, "holds")["items"] == []
     assert _get(plant, operator, "holds", all="true")["items"] == [lifted.json()]
     assert _code(_send(plant, operator, "POST", f"holds/{hold['id']}/lift", {})) == (409, "hold.lifted")

@@ -102,6 +102,8 @@ def test_a_plan_says_who_goes_when_and_who_does_not_and_changes_nothing(plant: P
     }
     assert (found["obstacle"], found["rollout"]["state"]) == (None, "proposed")
     assert plant.entries() == before
+    told = [found["rollout"], site.said(), site.said("progress")["rollout"], site.said("undo")["rollout"]]
+    assert {each["made_by_name"] for each in told} == {site.operator.person.name}
 
 
 def test_a_plan_says_what_is_in_the_way(plant: Plant) -> None:

@@ -70,6 +70,7 @@ def test_a_value_is_set_and_it_is_said_what_that_is_for(plant: Plant, operator: 
         "north",
         operator.person.id,
     )
+    assert listed["made_by_name"] == operator.person.name
     assert (other["name"], other["content"], other["taken"]) == ("mqtt", None, False)
 
 
@@ -157,7 +158,7 @@ def test_lists_are_filtered(plant: Plant, operator: User, north: str) -> None:
     assert names() == {"1", "2", "3", "x"}
     assert (names(line="press-line"), names(line="")) == ({"2"}, {"1", "3", "x"})
     assert (names(kind="file"), names(place=device.id), names(scope=device.scope)) == ({"x"}, {"3"}, {"3"})
-    assert names(place="nowhere") == set()
+    assert (names(place=f"device:{device.id}"), names(place="nowhere")) == ({"3"}, set())
     assert _send(plant, operator, "GET", "values", kind="other").status_code == 400
 
 
@@ -168,9 +169,10 @@ def test_who_may_set_at_one_site_sets_there_and_nowhere_else(plant: Plant, north
     plant.bind(local.person, "operator", here)
     codes = {
         place: _set(plant, local, place, _change("variable", "A", "1")).status_code
-        for place in (here, mine.id, there, other.id, north, "/")
+        for place in (here, mine.id, f"device:{mine.id}", there, other.id, f"device:{other.id}", north, "/")
     }
-    assert codes == {here: 200, mine.id: 200, there: 404, other.id: 404, north: 404, "/": 403}
+    may = {here, mine.id, f"device:{mine.id}"}
+    assert codes == dict.fromkeys(codes, 404) | dict.fromkeys(may, 200) | {"/": 403}
     filled.value(plant, north)
     assert {one["place"] for one in _get(plant, local, "values")["items"]} == {here, mine.id}
 

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from checkvalve.cli import devices, output, times
-from checkvalve.cli.commands import device_invite, device_receipt
+from checkvalve.cli.commands import device_errand, device_invite, device_receipt
 from checkvalve.cli.failures import UsageError
 from checkvalve.cli.invocation import USUAL, All, Invocation, Limit, noun, verb
 from checkvalve.protocol import fleet
@@ -35,11 +35,27 @@ class Liveness(StrEnum):
     never_seen = "never_seen"
 
 
+class Condition(StrEnum):
+    """The worst that is known of it."""
+
+    degraded = "degraded"
+    quarantined = "quarantined"
+    crashing = "crashing"
+    failed = "failed"
+    silent = "silent"
+    never_seen = "never_seen"
+    late = "late"
+    changing = "changing"
+    well = "well"
+    retired = "retired"
+
+
 class Order(StrEnum):
     """What a list goes by."""
 
     name = "name"
     silent = "silent"
+    crashing = "crashing"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +72,7 @@ def register(app: typer.Typer) -> None:
     verb(group, "retire", 'checkvalve device retire pump-3 --reason "replaced by pump-4"', scoped=True)(retire)
     verb(group, "key", "checkvalve device key pump-3 > pump-3.pub", scoped=True)(key)
     device_receipt.register(group)
+    device_errand.register(group)
 
 
 def listed(  # noqa: PLR0913 - one filter each
@@ -66,7 +83,10 @@ def listed(  # noqa: PLR0913 - one filter each
     held: Annotated[bool, typer.Option("--held", help="Those that a lock-out tag hangs for only.")] = False,
     trust: Annotated[Trust | None, typer.Option(help="Let in like this only.")] = None,
     liveness: Annotated[Liveness | None, typer.Option(help="Heard like this only.")] = None,
-    sort: Annotated[Order, typer.Option(help="By name, or those first that are silent longest.")] = Order.name,
+    condition: Annotated[list[Condition], typer.Option(help="Like this only; said again, like either.")] = [],  # noqa: B006
+    sort: Annotated[
+        Order, typer.Option(help="By name, or those first that are silent longest, or that crash most.")
+    ] = Order.name,
     limit: Limit = USUAL,
     every: All = False,
     after: Annotated[str, typer.Option(metavar="MARK", help="Go on after this one.")] = "",
@@ -78,15 +98,17 @@ def listed(  # noqa: PLR0913 - one filter each
         "held": "true" if held else "",
         "trust": trust.value if trust else "",
         "liveness": liveness.value if liveness else "",
+        "condition": [each.value for each in condition],
         "sort": sort.value,
     }
     data = run.listed("/api/v1/devices", None if every else limit, after, "after", **query)
     run.show_list(
         data,
         fleet.Device,
-        ("NAME", "LIVENESS", "SEEN", "TRUST", "RUNS", "ATTEMPT", "HELD", "TAGS", "SCOPE", "ID"),
+        ("NAME", "CONDITION", "LIVENESS", "SEEN", "TRUST", "RUNS", "ATTEMPT", "HELD", "TAGS", "SCOPE", "ID"),
         lambda one: (
             one.name,
+            one.condition or "-",
             one.liveness,
             times.short(one.seen_at),
             one.trust,
@@ -111,7 +133,7 @@ def show(run: Invocation, device: Which) -> None:
         output.fields(devices.pairs(run, found))
         rows = devices.workloads(found)
         if rows:
-            output.table(("SERVICE", "IMAGE", "STATE", "HEALTH", "RESTARTS"), rows)
+            output.table(("SERVICE", "IMAGE", "STATE", "HEALTH", "RESTARTS", "CRASHES"), rows)
         if found.held:
             output.table(("HELD BY", "REASON", "NUMBER", "SINCE", "WHERE", "ID"), devices.holds(run, found))
 

@@ -117,5 +117,5 @@ def _where(run: Invocation, one: fleet.Hold) -> str:
 def _end(run: Invocation, one: fleet.Hold) -> str:
     if one.lifted_at is None:
         return "-"
-    said = f"{times.short(one.lifted_at)} by {run.login(one.lifted_by or '')}"
+    said = f"{times.short(one.lifted_at)} by {run.login(one.lifted_by or '', one.lifted_by_name)}"
     return f"{said}: {one.lifted_why}" if one.lifted_why else said

@@ -13,7 +13,7 @@ import fcntl
 import io
 import os
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -103,9 +103,22 @@ class Blobs:
         Raises `UnavailableError` (`blobs.full`, `blobs.failed`); then nothing is left of it.
         """
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
-        with failures(), tempfile.NamedTemporaryFile(dir=self._incoming, buffering=0, delete=False) as file:
+        with failures(), self.coming() as blob:
+            while piece := stream.read(PIECE):
+                blob.add(piece)
+            return blob.keep()
+
+    @contextlib.contextmanager
+    def coming(self) -> Iterator["Coming"]:
+        """Lend what takes a blob piece by piece; unless it was kept, nothing is left of it.
+
+        Raises `UnavailableError` (`blobs.full`, `blobs.failed`).
+        """
+        with failures():
+            file = tempfile.NamedTemporaryFile(dir=self._incoming, buffering=0, delete=False)  # noqa: SIM115 (as below)
+        with file:
             try:
-                return self._named_by_content(Path(file.name), file.fileno(), _copied(stream, file))
+                yield Coming(file, self._named_by_content)
             finally:
                 Path(file.name).unlink(missing_ok=True)
 
@@ -153,17 +166,17 @@ class Blobs:
         name = form(digest).removeprefix("sha256:")  # rule 1
         return self._named / name[:2] / name[2:]
 
-    def _named_by_content(self, partial: Path, descriptor: int, content: Running) -> Stored:
+    def _named_by_content(self, partial: IO[bytes], content: Running) -> Stored:
         digest = "sha256:" + content.hexdigest()
         if self._kept(digest, content.size):
             return Stored(digest, content.size, added=False)
-        os.fsync(descriptor)  # rule 2, outside the lock: it may take seconds
+        os.fsync(partial.fileno())  # rule 2, outside the lock: it may take seconds
         path = self._path(digest)
         with self._deciding():
             if self._is(path, content.size):
                 return Stored(digest, content.size, added=False)
             path.parent.mkdir(exist_ok=True)
-            partial.replace(path)
+            Path(partial.name).replace(path)
             for folder in (path.parent, self._named):
                 _sync(folder)
         return Stored(digest, content.size, added=True)
@@ -189,6 +202,38 @@ class Blobs:
             yield
         finally:
             os.close(descriptor)
+
+
+class Coming:
+    """A blob on its way in: `digest` and `size` are of what came so far. One thread at a time."""
+
+    def __init__(self, file: IO[bytes], name: Callable[[IO[bytes], Running], Stored]) -> None:
+        self._file = file
+        self._name = name
+        self._content = Running()
+
+    @property
+    def digest(self) -> str:
+        """What it would be called now."""
+        return "sha256:" + self._content.hexdigest()
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return self._content.size
+
+    def add(self, piece: bytes) -> None:
+        """Take what comes next; `UnavailableError` (`blobs.full`, `blobs.failed`)."""
+        self._content.update(piece)
+        rest = memoryview(piece)
+        with failures():
+            while rest:  # a disk that fills up takes a part of it first
+                rest = rest[self._file.write(rest) :]
+
+    def keep(self) -> Stored:
+        """Have the blob, whole; `UnavailableError` (`blobs.full`, `blobs.failed`)."""
+        with failures():
+            return self._name(self._file, self._content)
 
 
 @contextlib.contextmanager
@@ -218,16 +263,6 @@ def _found(digest: str) -> Iterator[None]:
 def absent(digest: str) -> CheckvalveError:
     """Return what to raise for a blob that is not there."""
     return NotFoundError("blob.not_found", f"Blob {digest} is not here.", "Import the image that holds it.")
-
-
-def _copied(source: BinaryIO, out: IO[bytes]) -> Running:
-    content = Running()
-    while piece := source.read(PIECE):
-        content.update(piece)
-        rest = memoryview(piece)
-        while rest:  # a disk that fills up takes a part of it first
-            rest = rest[out.write(rest) :]
-    return content
 
 
 def _sync(folder: Path) -> None:

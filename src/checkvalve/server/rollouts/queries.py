@@ -19,7 +19,7 @@ from checkvalve.server.db import schema
 from checkvalve.server.db.database import Tx
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet.model import Device, Trust
-from checkvalve.server.rollouts import back, counting, judge, tables, taking
+from checkvalve.server.rollouts import back, copied, counting, judge, tables, taking
 from checkvalve.server.rollouts import start as starts
 from checkvalve.server.rollouts.back import Back
 from checkvalve.server.rollouts.counting import Tally
@@ -102,6 +102,13 @@ def manifest(tx: Tx, rollout: Rollout) -> Manifest | None:
     """Return what its release says; None if it cannot be taken now."""
     release = _taken(tx, rollout.scope, rollout.wanted.release)
     return None if isinstance(release, str) else workload.read(release.manifest)
+
+
+def copies(manifest: Manifest | None, plan: Planned) -> list[str]:
+    """Return, in sentences, what a release has copied at the switch of these devices, and how long that stops them."""
+    if manifest is None:
+        return []
+    return copied.sentences(manifest, (device.status for wave in plan.waves for device in wave))
 
 
 def in_the_way(tx: Tx, rollout: Rollout, plan: Planned) -> No | None:

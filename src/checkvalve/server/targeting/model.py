@@ -12,6 +12,7 @@ class Key(StrEnum):
     AREA = "area"
     TAG = "tag"
     DEVICE = "device"
+    RUNS = "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +64,4 @@ class Facts:
     sites: frozenset[str]
     areas: frozenset[str]
     tags: frozenset[str]
+    runs: frozenset[str] = frozenset()  # the release that is active, as NAME and as NAME@VERSION

@@ -4,11 +4,12 @@
     selector = both { "or" both }
     both     = one { ["and"] one }
     one      = "not" one | "(" selector ")" | "all" | term
-    term     = ("site" | "area" | "tag" | "device") (":" | "=") (word | '"' any characters '"')
+    term     = ("site" | "area" | "tag" | "device" | "runs") (":" | "=") (word | '"' any characters '"')
 
 Rules: 1. names are compared without regard to case; a site or an area means all that lies below it; 2. a device is
-named by its name or its id; 3. `not` binds closest, then `and`, which may be left out, then `or`; 4. what cannot be
-read is refused with the place where it goes wrong, and nothing is guessed; 5. a text nests at most `DEEPEST` times.
+named by its name or its id, and what it runs by the name of that release, or as NAME@VERSION; 3. `not` binds closest,
+then `and`, which may be left out, then `or`; 4. what cannot be read is refused with the place where it goes wrong, and
+nothing is guessed; 5. a text nests at most `DEEPEST` times.
 """
 
 import re
@@ -116,6 +117,8 @@ def _is(term: Term, facts: Facts) -> bool:
             return value in facts.tags
         case Key.DEVICE:
             return value in (facts.name, facts.id)
+        case Key.RUNS:
+            return value in facts.runs
         case never:
             assert_never(never)
 

@@ -10,11 +10,14 @@ from functools import partial
 
 from checkvalve.canonical import Json
 from checkvalve.ids import ValueId
+from checkvalve.server.access.model import ROOT
 from checkvalve.server.audit import writes as audit_writes
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
-from checkvalve.server.values import change, locking, queries, writes
-from checkvalve.server.values.model import Entry, Kind, Wanted
+from checkvalve.server.values import change, custody, locking, queries, writes
+from checkvalve.server.values.model import Custody, Entry, Kind, Wanted
+
+LOST = "The key that it was locked with is lost."
 
 
 def set_(
@@ -23,10 +26,12 @@ def set_(
     """Set values at a place, or take them away; return what that changed: what is so already is left as it is.
 
     `key` locks secrets; each call of `new_id` gives an id with fresh entropy. Raises `NotFoundError`
-    (`scope.not_found`, `device.not_found`), `ConflictError` (`device.already_retired`), `InvalidError`
-    (`values.place`, and those of `change`).
+    (`scope.not_found`, `device.not_found`), `ConflictError` (`device.already_retired`, `values.key_other`),
+    `InvalidError` (`values.place`, and those of `change`).
     """
     scope = queries.scope(tx, place)
+    if any(one.key.kind is Kind.SECRET and one.content is not None for one in wanted):
+        custody.judge(Custody(queries.noted_key(tx)), key)
     changes = queries.changes(tx, place, scope, wanted, note, partial(locking.holds, key))
     entries = []
     for one in changes:
@@ -44,3 +49,22 @@ def set_(
     }
     audit_writes.record(tx, act, "values.set", queries.subject(place), scope, facts)
     return entries
+
+
+def new_key(tx: Tx, act: Act, key: bytes, new_id: Callable[[], str]) -> int:
+    """Go on with another key where the old one is lost; return how many secrets are taken away with that.
+
+    Those are the ones that no longer open: then rollouts say at their start what is missing, and do not fail on each
+    device.
+    """
+    lost = [one for one in queries.secrets(tx) if not locking.opens(key, one)]
+    entries = [
+        Entry(ValueId(new_id()), one.place, one.scope, one.key, None, False, act.actor.id, act.at, LOST)  # noqa: FBT003
+        for one in lost
+    ]
+    writes.put(tx, entries)
+    fingerprint = locking.fingerprint(key)
+    writes.note_key(tx, fingerprint, act.at)
+    facts: dict[str, Json] = {"fingerprint": fingerprint, "taken": len(lost)}
+    audit_writes.record(tx, act, "values.new_key", "key:values", ROOT, facts)
+    return len(lost)

@@ -35,5 +35,19 @@ def holds(key: bytes, entry: Entry, content: bytes) -> bool:
         return False
 
 
+def opens(key: bytes, entry: Entry) -> bool:
+    """Tell whether this is the key that an entry was locked with."""
+    try:
+        unlocked(key, entry)
+    except InvalidError:
+        return False
+    return True
+
+
+def fingerprint(key: bytes) -> str:
+    """Return what names a key and tells nothing of it: it is 256 random bits."""
+    return digests.sha256_hex(b"checkvalve values key:" + key)
+
+
 def _context(ident: str) -> bytes:
     return f"value:{ident}".encode()

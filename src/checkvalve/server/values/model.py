@@ -124,6 +124,14 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class Custody:
+    """Which key secrets are locked with: its fingerprint, empty if none was noted yet, and one of those secrets."""
+
+    fingerprint: str = ""
+    secret: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Effective:
     """What one name of a release gets on one device, and what it has there now.
 

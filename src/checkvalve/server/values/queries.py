@@ -26,7 +26,7 @@ from checkvalve.server.supply import tables as supply_tables
 from checkvalve.server.supply.model import Release, State
 from checkvalve.server.values import change, fit, nearest, tables
 from checkvalve.server.values import effective as effects
-from checkvalve.server.values.model import DEVICE, Bound, Change, Document, Entry, Filled, Key, Kind, Lack, Use
+from checkvalve.server.values.model import DEVICE, Bound, Change, Custody, Document, Entry, Filled, Key, Kind, Lack, Use
 from checkvalve.server.values.model import Wanted as Asked
 from checkvalve.server.values.tables import DOCUMENTS, ENTRIES
 
@@ -322,6 +322,24 @@ def filled(tx: Tx, device: Device, release: Release | None = None) -> Filled:
             "values.no_release", f"{device.name} runs no release of this plane yet.", "Name the release to look at."
         )
     return found[0]
+
+
+def custody(tx: Tx) -> Custody:
+    """Return which key secrets are locked with, as far as that is known."""
+    return Custody(noted_key(tx), next(iter(secrets(tx, limit=1)), None))
+
+
+def noted_key(tx: Tx) -> str:
+    """Return the fingerprint of the key that secrets are locked with, empty if none was noted yet."""
+    noted: str | None = tx.scalar(sa.select(schema.values_key.c.fingerprint))
+    return noted or ""
+
+
+def secrets(tx: Tx, *, limit: int | None = None) -> list[Entry]:
+    """Return the secrets that are set now, as they lie: locked; newest first."""
+    here = (ENTRIES.kind == Kind.SECRET.value, ENTRIES.current)
+    found = sa.select(*tables.ENTRY).where(*here).order_by(ENTRIES.id.desc()).limit(limit)
+    return [tables.entry(row) for row in tx.all(found)]
 
 
 def names(tx: Tx, places: Iterable[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from checkvalve.crypto import keys, seal
 from checkvalve.errors import ConflictError
 from checkvalve.protocol import values, workload
 from checkvalve.server.db.database import Tx
-from checkvalve.server.db.schema import device_values, value_entries
+from checkvalve.server.db.schema import device_values, value_entries, values_key
 from checkvalve.server.fleet.model import Device
 from checkvalve.server.values import fit, locking, queries
 from checkvalve.server.values.model import Document, Entry, Kind
@@ -45,6 +45,13 @@ def put(tx: Tx, entries: Sequence[Entry]) -> None:
             "note": one.note,
         }
         tx.run(_ADD, row)
+
+
+def note_key(tx: Tx, fingerprint: str, at: datetime) -> None:
+    """Note which key secrets are locked with from now on."""
+    values = {"fingerprint": fingerprint, "noted_at": at}
+    if tx.run(sa.update(values_key).values(**values)) == 0:
+        tx.run(sa.insert(values_key).values(id="values", **values))
 
 
 def document(

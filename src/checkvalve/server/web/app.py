@@ -20,6 +20,7 @@ from checkvalve.server.web.api import (
     description,
     devices,
     drafts,
+    errands,
     holds,
     images,
     invites,
@@ -89,6 +90,7 @@ def _api() -> list[Router]:
         *supply,
         invites,
         devices,
+        errands,
         holds,
         values,
     )

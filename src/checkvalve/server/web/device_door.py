@@ -20,8 +20,17 @@ from checkvalve.server.web.stamp import Stamp
 
 Bare = Callable[[HTTPScope, Receive, Send], Awaitable[None]]
 
-# After these the connection has no more to say: its certificate will not be taken, or its request was not read whole.
-_CLOSING = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
+# After these the connection has no more to say: its certificate is not taken, or its request will not be read whole.
+# After others the rest of a request is read and forgotten: who is hung up on while it sends may not see the answer.
+_CLOSING = frozenset(
+    {
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.LENGTH_REQUIRED,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    }
+)
 
 
 class DeviceDoor:

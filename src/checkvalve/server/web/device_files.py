@@ -15,11 +15,9 @@ from typing import BinaryIO, cast
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Message, Receive, Send
 
-from checkvalve.errors import ThrottledError
 from checkvalve.server.blobs import store
 from checkvalve.server.exchange import fetching
-from checkvalve.server.fleet.model import LET_IN
-from checkvalve.server.web import peers
+from checkvalve.server.web import transfers
 from checkvalve.server.web.peers import Peers
 from checkvalve.server.web.plane import Plane
 from checkvalve.server.web.stamp import Stamp
@@ -42,21 +40,10 @@ class DeviceFiles:
         if scope["method"] != "GET":
             raise HTTPException(status_code=405, headers={"Allow": "GET"})
         peer = self._peers.of(scope)
-        slot = await peers.admitted(self._plane, peer)
-        digest = store.form(scope["path"].removeprefix(PATH))
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        if not self._plane.presence.begin(slot, task):
-            raise ThrottledError(
-                "blob.busy", "Too many transfers run at this moment.", "Try again in a few seconds.", retry_after=3
-            )
-        try:
+        async with transfers.running(self._plane, peer):
+            digest = store.form(scope["path"].removeprefix(PATH))
             await self._plane.db.read("device.blob", fetching.blob, peer.device, digest)
             await self._transfer(scope, digest, send)
-        except asyncio.CancelledError:
-            if slot.standing.trust in LET_IN:
-                raise  # the plane stops
-        finally:
-            self._plane.presence.end(slot, task)
 
     async def _transfer(self, scope: HTTPScope, digest: str, send: Send) -> None:
         file = await asyncio.to_thread(self._plane.blobs.open, digest)

@@ -22,7 +22,8 @@ from checkvalve.server.audit.compose import rfc3339
 from checkvalve.server.audit.model import Actor
 from checkvalve.server.exchange import fetching, filling, joining
 from checkvalve.server.exchange.ground import STRANGER, Ground
-from checkvalve.server.web import calls, device_files, exchange, peers, plane, problems
+from checkvalve.server.web import calls, device_content, device_files, exchange, peers, plane, problems
+from checkvalve.server.web.device_content import DeviceContent
 from checkvalve.server.web.device_door import Bare, DeviceDoor
 from checkvalve.server.web.device_files import DeviceFiles
 from checkvalve.server.web.door import Door
@@ -144,6 +145,7 @@ def app(here: Plane) -> DeviceDoor:
     bare: dict[str, Bare] = {
         exchange.PATH: Exchange(here, known, stamp),
         device_files.PATH: DeviceFiles(here, known, stamp),
+        device_content.PATH: DeviceContent(here, known, stamp),
     }
     return DeviceDoor(here, stamp, bare, Door(application, here, frozenset()))
 

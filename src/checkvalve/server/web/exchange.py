@@ -180,14 +180,15 @@ def _offer(before: Offer | None, visited: Visited) -> Offer | None:
     if signed is None:
         return before
     gave = answer is not None and answer.orders is not None
-    same = before is not None and (before.attempt, before.held) == (signed.attempt, signed.held)
-    number = (signed.epoch, signed.counter)
+    said = (signed.attempt, signed.held, signed.errands)
+    same = before is not None and (before.attempt, before.held, before.errands) == said
+    given_at, times = float("-inf"), 0
     if gave:
-        times = before.times + 1 if before is not None and same else 1
-        return Offer(signed.attempt, number, signed.ends_at, clock.monotonic(), times, signed.held)
-    if before is not None and same:
-        return Offer(signed.attempt, number, signed.ends_at, before.given_at, before.times, signed.held)
-    return Offer(signed.attempt, number, signed.ends_at, float("-inf"), 0, signed.held)
+        given_at, times = clock.monotonic(), before.times + 1 if before is not None and same else 1
+    elif before is not None and same:
+        given_at, times = before.given_at, before.times
+    number = (signed.epoch, signed.counter)
+    return Offer(signed.attempt, number, signed.ends_at, given_at, times, signed.held, signed.errands)
 
 
 async def _body(receive: Receive) -> bytes:

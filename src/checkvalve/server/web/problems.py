@@ -35,6 +35,8 @@ _OF_HTTP: Mapping[int, tuple[str, str, str]] = {
     400: ("request.malformed", "The request cannot be read.", "Send what the API's description asks for, as JSON."),
     404: ("route.not_found", "There is nothing at this address.", "Check the address; /api/openapi.json lists all."),
     405: ("route.method", "This address does not take this method.", "Use one of those in the header `Allow`."),
+    408: ("request.slow", "The request came too slowly.", "Send it again, over a steadier line."),
+    411: ("request.length", "The request does not say how long it is.", "Send it with the header `Content-Length`."),
     413: ("request.too_large", "The request is too large.", "Send less at once."),
     415: (
         "request.media_type",

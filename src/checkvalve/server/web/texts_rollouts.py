@@ -175,6 +175,7 @@ EN: Mapping[str, str] = {
     "plan.old": "The agent is too old to read this release.",
     "plan.set_values": "Set values",
     "plan.exclusive": "What cannot be there twice",
+    "plan.copies": "What is copied at the switch",
     "plan.passed": "Passed over",
     "plan.passed_n.one": "1 device {reason}",
     "plan.passed_n.many": "{n} devices: each {reason}",

@@ -202,7 +202,7 @@ EN: Mapping[str, str] = {
     "release.volume": "Volume",
     "release.policy": "On a rollback",
     "release.policy_keep": "Data is not rolled back: it stays as the newer release left it.",
-    "release.policy_snapshot": "Data returns to the snapshot taken before the switch; what was written since is lost.",
+    "release.policy_snapshot": "Data returns to the snapshot taken before the switch; what came since is set aside.",
     "release.volumes_none": "No data outlives its containers.",
     "release.networks": "Networks",
     "release.network_internal": "{name} (leads nowhere else)",

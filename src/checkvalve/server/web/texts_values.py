@@ -75,4 +75,6 @@ EN: Mapping[str, str] = {
 
 TOLD: Mapping[str, tuple[str, str]] = {
     "values.set": ("set values at", "set values"),
+    "values.deliver": ("gave its values to", "give a device its values"),
+    "values.new_key": ("went on with another key for secrets", "go on with another key for secrets"),
 }

@@ -80,6 +80,7 @@ class Machines:
         self.estate.db.write_now("q", fleet_actions.quarantine, act, locked.id, "The cabinet was found open.")
         watched = self.device("view-01", "Norra Water/Örebro/Line A", ("scada",), ago=700, observe=True)
         self.says(watched, State.IDLE, ago=1, observe=True)
+        self._crashes(runs)
         self.device("spare-01", "Norra Water/Malmö", ("spare",), ago=40)
         return self
 
@@ -119,6 +120,7 @@ class Machines:
             "state": state,
             "attempt": attempt,
             "active": said.active,
+            "crashing": sum(box.crashes > 0 for box in said.workloads),
             "seen_at": self.estate.moment(ago),
         }
         self.estate.db.write_now("visit", fleet_writes.visited, device.id, changes)  # type: ignore[arg-type]
@@ -219,6 +221,22 @@ class Machines:
         states = (State.SWITCHING, State.VERIFYING, State.ROLLING_BACK, State.ROLLED_BACK)
         self.tells(back, runs["release"], states, EXITED, ago=55)
         self.signs(back, runs["release"], State.ROLLED_BACK, EXITED, ago=54)
+
+    def _crashes(self, runs: dict[str, Any]) -> None:
+        since = int(self.estate.moment(95).timestamp() * 1000)
+        historian, bridge = (msgspec.structs.replace(box, since=since) for box in WELL)
+        for name, died in (
+            ("dose-02", (msgspec.structs.replace(historian, crashes=1, restarts=1, exit=137, oom=True), bridge)),
+            (
+                "dose-03",
+                (
+                    msgspec.structs.replace(historian, crashes=2, restarts=2, exit=1),
+                    msgspec.structs.replace(bridge, crashes=41, restarts=41, exit=139),
+                ),
+            ),
+        ):
+            made = self.device(name, "Norra Water/Gävle/Dosing", ("chlorine",), ago=9_000)
+            self.says(made, State.COMMITTED, ago=0.4, **runs | {"workloads": died})
 
     def _act(self, device: Device, ago: float) -> Act:
         return self.estate.act(Actor("device", DeviceId(device.id), device.name), ago)

@@ -12,6 +12,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from checkvalve.server.access.model import ROOT, Visibility
+from checkvalve.server.errands import queries as errand_queries
+from checkvalve.server.errands.model import Kind
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.queries import EVERYWHERE
@@ -19,6 +21,7 @@ from tests.server.web.pages import filled
 from tests.server.web.pages.changes import PAUSED, RUNNING, Changes
 from tests.server.web.pages.estate import PASSWORD, Estate
 from tests.server.web.pages.machines import Machines
+from tests.server.web.pages.ordered import Ordered
 from tests.server.web.pages.stock import Stock
 
 CHROMIUM = "/usr/bin/chromium"
@@ -37,6 +40,8 @@ README = {
     "approval-narrow-light": ("approval", "narrow", "light"),
 }
 ALIKE = frozenset(f"{tag}-{number:02}" for tag in ("station", "press", "well") for number in range(2, 13))
+SMALL = ("logs-done", "logs-waiting", "bundle-done", "restart-refused", "reboot-lost")
+"""Small orders that look like no other, by kind and state."""
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
@@ -46,6 +51,8 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
     newest = next(one for one in there if one.name == "pump-station")
     draft = estate.db.read_now("drafts", supply_queries.drafts, EVERYWHERE, limit=1)[0]
     devices = {one.name: one.id for one in estate.db.read_now("devices", fleet_queries.devices, Visibility((ROOT,)))}
+    errands = estate.db.read_now("errands", errand_queries.errands, Visibility((ROOT,)))
+    small = {f"{one.kind}-{one.state}": f"/errands/{one.id}" for one in errands}
     waiting, rejected = estate.approvals["Edge base 5.2, autumn"], estate.approvals["Historian fix, line A"]
     return {
         "sign-in": ("", "/sign-in"),
@@ -76,6 +83,12 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         **{f"device-{name}": ("olof", f"/devices/{device}") for name, device in devices.items() if name not in ALIKE},
         "device-seen": ("sven", f"/devices/{devices['pump-08']}"),
         "holds": ("olof", "/holds"),
+        "errands": ("olof", "/errands"),
+        "errands-none": ("olof", "/errands?show=cancelled&device=" + devices["chlor-01"]),
+        **{f"errand-{name}": ("olof", small[name]) for name in SMALL},
+        "errand-seen": ("sven", small["logs-done"]),
+        **{f"order-{kind}": ("olof", f"/devices/{devices['pump-07']}/{kind}") for kind in (Kind.LOGS, Kind.REBOOT)},
+        "order-busy": ("olof", f"/devices/{devices['spare-01']}/restart"),
         "onboarding": ("olof", "/onboarding"),
         "today-operator": ("olof", "/today"),
         "audit": ("sven", "/audit"),
@@ -151,7 +164,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as directory, Estate(Path(directory)).build().served() as estate:
-        Changes(Machines(estate, Stock(estate).trust().few()).few()).few()
+        machines = Machines(estate, Stock(estate).trust().few()).few()
+        Changes(machines).few()
+        Ordered(machines).few()
         filled.values(estate)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pages in a real browser, over TLS, with the content policy in force."""
 
+import gzip
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,12 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from checkvalve.ids import ErrandId
 from checkvalve.protocol.exchange import State
+from checkvalve.server.errands import queries as errand_queries
 from checkvalve.server.rollouts.model import Outcome, Plan
 from tests.parts.missing import missing
 from tests.server.web.pages.changes import RUNNING, Changes
 from tests.server.web.pages.estate import EDGE, Estate
 from tests.server.web.pages.machines import EXITED, Machines
+from tests.server.web.pages.ordered import Ordered
 from tests.server.web.pages.pictures import ARGUMENTS, CHROMIUM, addresses, sign_in
 from tests.server.web.pages.stock import Stock
 
@@ -54,13 +58,20 @@ STUMBLES = """() => {
 
 
 @pytest.fixture(scope="module")
-def estate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Estate]:
-    """Serve the water company."""
+def ordered(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordered]:
+    """Serve the water company; return what was ordered there."""
     estate = Estate(tmp_path_factory.mktemp("estate")).build()
     with estate.served():
-        Changes(Machines(estate, Stock(estate).trust().few()).few()).few()
-        yield estate
+        machines = Machines(estate, Stock(estate).trust().few()).few()
+        Changes(machines).few()
+        yield Ordered(machines).few()
     estate.close()
+
+
+@pytest.fixture(scope="module")
+def estate(ordered: Ordered) -> Estate:
+    """Return the water company."""
+    return ordered.machines.estate
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +195,34 @@ def test_a_rollout_is_started_followed_paused_and_continued_on_one_page(estate: 
     expect(page.get_by_text("Live", exact=True)).to_be_hidden()
 
 
+def test_logs_are_ordered_waited_for_and_read_on_one_page(estate: Estate, ordered: Ordered, opened: Open) -> None:
+    page = opened("olof", f"/devices/{ordered.machines.devices['mixer-02'].id}")
+    page.get_by_role("link", name="Logs…").click()
+    page.get_by_label("Service").select_option("historian")
+    page.get_by_role("button", name="Order the logs").click()
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Logs of historian: mixer-02 has not been told yet.")
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    page.evaluate("window.same = true")
+    wanted = ErrandId(page.url.rpartition("/")[2])
+    errand = estate.db.read_now("errand", errand_queries.errand, wanted)
+    ordered.given(errand)
+    expect(heading).to_have_text("Logs of historian: mixer-02 was told, and has not said how it ended.")
+    page.get_by_text("it may do it all the same").click()
+    page.get_by_label("Why").fill("I have them by telephone.")
+    ordered.ends("here", errand, brings=gzip.compress(b"historian | refusing to write to a newer store\n"))
+    expect(heading).to_have_text("mixer-02 brought the logs of historian.")
+    expect(page.get_by_text("refusing to write to a newer store")).to_be_visible()
+    expect(page.get_by_label("Why")).to_have_value("I have them by telephone.")  # what somebody types is not taken away
+    assert page.evaluate("window.same") is True
+    page.get_by_role("button", name="Cancel it").click()
+    expect(page.get_by_text("This small order has come to its end.", exact=True)).to_be_visible()
+    page.goto(f"{estate.url}/errands/{wanted}")
+    with page.expect_download() as download:
+        page.get_by_role("link", name=re.compile("^Download")).click()
+    assert download.value.path().read_text() == "historian | refusing to write to a newer store\n"
+
+
 def test_a_page_whose_stream_is_cut_says_so_and_since_when(estate: Estate, opened: Open) -> None:
     page = opened("eva", f"/rollouts/{estate.rollouts[RUNNING]}")
     live = page.get_by_text("Live", exact=True)
@@ -215,28 +254,23 @@ def test_a_tab_that_nobody_sees_holds_no_stream(
     wait_until(lambda: estate.plane.live.streams == 0)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nobody_stumbles_and_the_content_policy_is_kept(estate: Estate, opened: Open, scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)], ids=["light", "dark telephone"])
+def test_nobody_stumbles_no_page_scrolls_sideways_and_the_content_policy_is_kept(
+    estate: Estate, opened: Open, scheme: str, width: int
+) -> None:
     pages: dict[str, Page] = {}
     stumbles = {}
     for name, (login, path) in addresses(estate).items():
-        page = pages.setdefault(login, opened(login, color_scheme=scheme) if login not in pages else pages[login])
+        if login not in pages:
+            pages[login] = opened(login, color_scheme=scheme, width=width)
+        page = pages[login]
         page.goto(estate.url + path)
-        if found := page.evaluate(STUMBLES):
+        found = page.evaluate(STUMBLES)
+        if (wide := page.evaluate("document.documentElement.scrollWidth")) > width:
+            found.append(f"{wide} wide")
+        if found:
             stumbles[name] = found
     assert stumbles == {}
-
-
-def test_no_page_scrolls_sideways_on_a_telephone(estate: Estate, opened: Open) -> None:
-    pages: dict[str, Page] = {}
-    wide = {}
-    for name, (login, path) in addresses(estate).items():
-        page = pages.setdefault(login, opened(login, width=390) if login not in pages else pages[login])
-        page.goto(estate.url + path)
-        width = page.evaluate("document.documentElement.scrollWidth")
-        if width > 390:
-            wide[name] = width
-    assert wide == {}
 
 
 def test_the_keyboard_goes_everywhere(estate: Estate, opened: Open) -> None:

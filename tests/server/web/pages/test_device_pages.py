@@ -115,10 +115,6 @@ def test_healthy_is_said_only_of_what_the_engine_calls_healthy(plant: Plant, pum
         (box(health="unhealthy"), "web: unhealthy."),
         (box(state="restarting", health=""), "web: restarting."),
         (box(state="dead", health=""), "web: dead."),
-        (box(crashes=1), "web: crashed once."),
-        (box(crashes=4, exit=139, restarts=4), "web: crashed 4 times, last exit 139."),
-        (box(crashes=4, exit=137, oom=True), "web: crashed 4 times, killed because memory ran out."),
-        (box(crashes=2, since=2**53 - 1), "web: crashed 2 times."),
     ],
 )
 def test_a_container_that_is_not_well_comes_before_healthy(
@@ -128,6 +124,27 @@ def test_a_container_that_is_not_well_comes_before_healthy(
     said = shown(plant, pump)
     assert said["sentence"] == f"pump-07 runs {'b' * 12}, and a container is not well."
     assert (said["next"], said["next_shape"]) == (words, "bad")
+
+
+@pytest.mark.parametrize(
+    ("container", "words"),
+    [
+        (box(crashes=1), "web: crashed once."),
+        (box(crashes=4, exit=139, restarts=4), "web: crashed 4 times, last exit 139."),
+        (box(crashes=4, exit=137, oom=True), "web: crashed 4 times, killed because memory ran out."),
+        (box(crashes=2, since=2**53 - 1), "web: crashed 2 times."),
+        (box(crashes=2, state="exited", health=""), "web: exited, crashed 2 times."),
+    ],
+    ids=["once", "exit", "memory", "no-date", "stays-down"],
+)
+def test_a_service_that_crashes_comes_before_how_its_last_attempt_ended(
+    plant: Plant, pump: Device, container: Workload, words: str
+) -> None:
+    runs(plant, pump, box("other"), container, state=State.ROLLED_BACK, reason="It exited.")
+    said = shown(plant, pump)
+    assert said["sentence"] == f"pump-07 runs {'b' * 12}, and a service of it crashes."
+    assert (said["next"], said["next_shape"], said["condition"]) == (words, "bad", "crashing")
+    assert said["attempt"]["state"] == "rolled_back"
 
 
 def test_a_container_that_ended_is_wrong_if_its_release_keeps_it_running(plant: Plant, pump: Device) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from checkvalve.crypto import tokens
-from checkvalve.protocol.exchange import State
+from checkvalve.protocol.exchange import State, Workload
 from checkvalve.server.access.model import ScopeKind
 from checkvalve.server.audit.model import Kind
 from checkvalve.server.db.database import Database
@@ -300,6 +301,34 @@ def test_today_lists_the_devices_that_need_somebody_for_who_may_act(plant: Plant
     viewer = plant.sign_in(plant.users["north", "viewer"].person)
     assert data(plant, viewer, "/today")["needs"] == []
     assert data(plant, viewer, "/today")["sentence"] == "Nothing waits for you."
+
+
+def test_today_says_which_services_crash_the_worst_first_to_all_who_see_the_devices(plant: Plant) -> None:
+    here, other = visby(plant), gear.site(plant, plant.organisations["south"], "Ystad")
+    box = Workload(service="web", image=gear.IMAGE, state="running", health="healthy")
+    boxes = (structs.replace(box, crashes=1), structs.replace(box, service="db", crashes=9, exit=139))
+    gear.heard(plant, gear.device(plant, here, "one"), state=State.REFUSED, workloads=boxes[:1])
+    gear.heard(plant, gear.device(plant, here, "both"), state=State.COMMITTED, workloads=boxes)
+    gear.heard(plant, gear.device(plant, here, "quiet"), state=State.COMMITTED, workloads=(box,))
+    gear.heard(plant, gear.device(plant, other, "foreign"), state=State.COMMITTED, workloads=boxes)
+    for user in (operator(plant), plant.users["north", "viewer"]):
+        said = data(plant, user, "/today")
+        assert said["sentence"] == "2 devices have a service that crashes."
+        assert [(one["label"], one["what"]) for one in said["crashing"]] == [
+            ("Crashes: both", "db: crashed 9 times, last exit 139; web: crashed once"),
+            ("Crashes: one", "web: crashed once"),
+        ]
+        assert (said["cards"][0]["state"], said["cards"][0]["word"]) == ("bad", "2 have a service that crashes")
+    listed = data(plant, operator(plant), said["crashing_href"].partition("#")[0])
+    assert [one["crashing"] for one in listed["devices"]] == ["2 services crash", "a service crashes"]
+    assert [(one["name"], one["reason"]) for one in listed["devices"]] == [
+        ("both", "db: crashed 9 times, last exit 139; web: crashed once"),
+        ("one", "web: crashed once"),
+    ]
+    assert "All 2 in the fleet" in ask(plant, operator(plant), "/today").text
+    plant.later(hours=1)
+    again = data(plant, plant.sign_in(operator(plant).person), "/today")
+    assert (again["crashing"], again["sentence"]) == ([], "Nothing waits for you.")  # of the silent nothing is known
 
 
 def test_todays_card_counts_who_reports_and_tells_the_worst(plant: Plant) -> None:

@@ -79,7 +79,7 @@ def test_what_others_wrote_is_what_its_table_says_and_has_its_licence() -> None:
 
 
 def test_live_pages_give_scripts_nothing_to_evaluate_and_no_style_to_inject() -> None:
-    page = (WEB / "templates/rollout.html").read_text()
+    page = (WEB / "templates/live_scripts.html").read_text()
     config = json.loads(re.findall(r"name=\"htmx-config\" content='([^']+)'", page)[0])
     assert (config["allowEval"], config["includeIndicatorStyles"], config["allowScriptTags"]) == (False, False, False)
 

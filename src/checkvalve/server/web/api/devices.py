@@ -17,13 +17,16 @@ from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
 from checkvalve.server.fleet import actions as fleet_actions
 from checkvalve.server.fleet import queries as fleet_queries
-from checkvalve.server.fleet.model import Device, Hold, Kept, Line, Liveness, Order, Trust
+from checkvalve.server.fleet.model import Condition, Device, Hold, Kept, Line, Liveness, Order, Trust
 from checkvalve.server.web.api import fleet_answers as answers
 from checkvalve.server.web.api.paging import USUAL, After, Before, Limit, Within, Word, last, stretch
 from checkvalve.server.web.calls import NO_ID, Call, Called, Place, named
 
 Tags = Annotated[
     list[str] | None, QueryParameter(name="tag", description="With this tag only; several: with all of them.")
+]
+Conditions = Annotated[
+    list[Condition] | None, QueryParameter(name="condition", description="Like this only; several: like one of them.")
 ]
 Digest = Annotated[
     str, QueryParameter(max_length=64, pattern="^[0-9a-f]*$", description="`next` of the stretch before.")
@@ -38,6 +41,7 @@ async def listed(  # noqa: PLR0913 - one filter each
     tags: Tags = None,
     trust: FromQuery[Trust | None] = None,
     liveness: FromQuery[Liveness | None] = None,
+    condition: Conditions = None,
     held: FromQuery[bool] = False,
     text: Word = "",
     sort: FromQuery[Order] = Order.NAME,
@@ -46,7 +50,7 @@ async def listed(  # noqa: PLR0913 - one filter each
 ) -> api.Page[fleet.Device]:
     """List devices; `text` is in name or tag, or an id; `held=true` has those that a tag hangs for.
 
-    `sort=silent` has those first that are silent longest.
+    `sort=silent` has those first that are silent longest, `sort=crashing` those with the most services that crash.
     """
     now = call.plane.now()
 
@@ -60,6 +64,7 @@ async def listed(  # noqa: PLR0913 - one filter each
             tags=tuple(tags or ()),
             trust=trust,
             liveness=liveness,
+            conditions=tuple(condition or ()),
             held=held,
             now=now,
             text=text,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How do invites, devices and what they told read as answers of the API? The forms are `protocol.fleet`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from checkvalve.crypto import digests
 from checkvalve.protocol import fleet
 from checkvalve.protocol.exchange import Event, Status
 from checkvalve.server.audit.compose import rfc3339
-from checkvalve.server.fleet import admit, liveness
+from checkvalve.server.fleet import admit, condition, liveness
 from checkvalve.server.fleet.model import Assignment, Device, Hold, Invite, Kept, Line
 from checkvalve.server.web.api.answers import time
 
@@ -49,8 +49,8 @@ def whole(value: Device, assigned: Assignment | None, holds: Sequence[Hold], now
     )
 
 
-def hold(value: Hold) -> fleet.Hold:
-    """Answer with a tag."""
+def hold(value: Hold, names: Mapping[str, str]) -> fleet.Hold:
+    """Answer with a tag; `names` are those of people."""
     return fleet.Hold(
         id=value.id,
         scope=value.scope,
@@ -63,6 +63,8 @@ def hold(value: Hold) -> fleet.Hold:
         lifted_by=value.lifted_by,
         lifted_at=time(value.lifted_at),
         lifted_why=value.lifted_why,
+        made_by_name=names.get(value.made_by, ""),
+        lifted_by_name=names.get(value.lifted_by or "", ""),
     )
 
 
@@ -126,7 +128,10 @@ def _state(value: Invite, now: datetime) -> Literal["open", "used", "ended", "re
 
 def _device(value: Device, holds: Sequence[Hold], now: datetime) -> dict[str, Any]:
     status = msgspec.json.decode(value.status, type=Status) if value.status else None
+    heard = liveness.judge(value.seen_at, value.interval, now)
     return {
+        "condition": condition.judge(value.trust, heard, value.state, value.crashing).value,
+        "crashing": value.crashing,
         "held": _held(holds, status),
         "window": _of_clock(status.window) if status and status.window else None,
         "id": value.id,
@@ -135,7 +140,7 @@ def _device(value: Device, holds: Sequence[Hold], now: datetime) -> dict[str, An
         "tags": list(value.tags),
         "trust": value.trust.value,
         "trust_reason": value.trust_reason,
-        "liveness": liveness.judge(value.seen_at, value.interval, now).value,
+        "liveness": heard.value,
         "link": value.link,
         "seen_at": time(value.seen_at),
         "state": value.state,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rollouts, their waves and their devices, as the plane answers with them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import assert_never
 
@@ -36,6 +36,9 @@ from checkvalve.server.web.api.answers import time
 
 WAITING, ORDERED = "waiting", "ordered"
 
+Names = Mapping[str, str]
+"""What people are called, by id: of those who drafted what is answered with."""
+
 
 class Ended(StrEnum):
     """How it ended on devices, as lists are asked for it."""
@@ -61,7 +64,7 @@ def outcomes(asked: Ended | None) -> Collection[Outcome]:
             return (Outcome(asked.value),)
 
 
-def rollout(value: Rollout) -> forms.Rollout:
+def rollout(value: Rollout, names: Names) -> forms.Rollout:
     """Answer with a rollout."""
     return forms.Rollout(
         id=value.id,
@@ -82,14 +85,15 @@ def rollout(value: Rollout) -> forms.Rollout:
         reason=value.reason,
         undoes=value.undoes,
         undone_by=value.undone_by,
+        made_by_name=names.get(value.made_by, ""),
     )
 
 
-def progress(value: Rollout, lanes: list[Lane], ruling: Ruling | None) -> forms.RolloutProgress:
+def progress(value: Rollout, names: Names, lanes: list[Lane], ruling: Ruling | None) -> forms.RolloutProgress:
     """Answer with how far a rollout is; `ruling` is what the judge says of it while it goes on."""
     following, reason = said(ruling) if ruling is not None else ("", value.reason)
     return forms.RolloutProgress(
-        rollout=rollout(value),
+        rollout=rollout(value, names),
         next=following,
         reason=reason,
         devices=sum(lane.total for lane in lanes),
@@ -143,22 +147,34 @@ def device(value: Rollout, seat: Seat) -> forms.RolloutDevice:
     )
 
 
-def plan(value: Rollout, planned: Planned, obstacle: No | None, exclusive: Sequence[str] = ()) -> forms.RolloutPlan:
-    """Answer with who would go when; `exclusive` says what of its release cannot be on a device twice."""
+def plan(
+    value: Rollout,
+    names: Names,
+    planned: Planned,
+    obstacle: No | None,
+    *,
+    exclusive: Sequence[str] = (),
+    copies: Sequence[str] = (),
+) -> forms.RolloutPlan:
+    """Answer with who would go when.
+
+    `exclusive` says what of its release cannot be on a device twice, `copies` what is copied at the switch.
+    """
     return forms.RolloutPlan(
-        rollout=rollout(value),
+        rollout=rollout(value, names),
         waves=[[_planned(each) for each in wave] for wave in planned.waves],
         passed=[_passed(each) for each in planned.passed],
         obstacle=_obstacle(obstacle),
         lacking=[_lacking(device, filling) for device, filling in planned.short],
         exclusive=list(exclusive),
+        copies=list(copies),
     )
 
 
-def way_back(value: Rollout, found: Back, obstacle: No | ConflictError | None) -> forms.RolloutWayBack:
+def way_back(value: Rollout, names: Names, found: Back, obstacle: No | ConflictError | None) -> forms.RolloutWayBack:
     """Answer with what undoing would do."""
     return forms.RolloutWayBack(
-        rollout=rollout(value),
+        rollout=rollout(value, names),
         going=[_returning(seat.device, release) for seat, release in found.going],
         staying=[_passed(each) for each in found.staying],
         untouched=[_planned(seat.device) for seat in found.untouched],

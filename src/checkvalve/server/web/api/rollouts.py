@@ -14,15 +14,16 @@ from checkvalve.protocol import rollout as forms
 from checkvalve.server.access.model import ROOT, Permission, Visibility
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
+from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.rollouts import actions as rollout_actions
 from checkvalve.server.rollouts import moves
 from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.rollouts.back import Back, obstacle
-from checkvalve.server.rollouts.model import LIVE, Intent, No, Plan, Planned, Rollout, Seat, State
+from checkvalve.server.rollouts.model import LIVE, Intent, No, Plan, Rollout, Seat, State
 from checkvalve.server.rollouts.moves import Move
 from checkvalve.server.web.api import rollout_answers
 from checkvalve.server.web.api.paging import USUAL, After, Before, Limit, Within, last, stretch
-from checkvalve.server.web.api.rollout_answers import Ended
+from checkvalve.server.web.api.rollout_answers import Ended, Names
 from checkvalve.server.web.calls import NO_ID, Call, Called, Place, in_scope, named
 
 Work = Callable[[Tx, Act, RolloutId], Rollout]
@@ -37,21 +38,20 @@ async def listed(
     before: Before = "",
 ) -> api.Page[forms.Rollout]:
     """List rollouts, of one state or of all."""
-    found = await call.ask(
-        "rollouts",
-        lambda tx, seen: rollout_queries.listed(tx, seen, limit=limit + 1, before=last(before), state=in_state),
-        scope=within,
-    )
-    return stretch(found, limit, lambda one: one.id, rollout_answers.rollout)
+
+    def look(tx: Tx, seen: Visibility) -> list[forms.Rollout]:
+        found = rollout_queries.listed(tx, seen, limit=limit + 1, before=last(before), state=in_state)
+        return _answered(tx, *found)
+
+    return stretch(await call.ask("rollouts", look, scope=within), limit, lambda one: one.id, lambda one: one)
 
 
 @get("/{rollout_id:str}", opt={"permission": Permission.ROLLOUT_READ}, summary="A rollout")
 async def one(call: Called, rollout_id: FromPath[str]) -> forms.Rollout:
     """Answer with one rollout."""
     wanted = _wanted(rollout_id)
-    return rollout_answers.rollout(
-        await call.ask("rollout", lambda tx, seen: rollout_queries.rollout(tx, wanted, seen))
-    )
+    (found,) = await call.ask("rollout", lambda tx, seen: _answered(tx, rollout_queries.rollout(tx, wanted, seen)))
+    return found
 
 
 @get("/{rollout_id:str}/progress", opt={"permission": Permission.ROLLOUT_READ}, summary="How far a rollout is")
@@ -61,7 +61,7 @@ async def progress(call: Called, rollout_id: FromPath[str]) -> forms.RolloutProg
 
     def look(tx: Tx, seen: Visibility) -> forms.RolloutProgress:
         found = rollout_queries.rollout(tx, wanted, seen)
-        return rollout_answers.progress(found, *rollout_queries.progress(tx, found, now, since))
+        return rollout_answers.progress(found, _names(tx, found), *rollout_queries.progress(tx, found, now, since))
 
     return await call.ask("rollout", look)
 
@@ -94,15 +94,21 @@ async def plan(call: Called, rollout_id: FromPath[str]) -> forms.RolloutPlan:
     """Answer with what starting it now would do; nothing is changed."""
     wanted, now = _wanted(rollout_id), call.plane.now()
 
-    def look(tx: Tx, seen: Visibility) -> tuple[Rollout, Planned, No | None, Sequence[str]]:
+    def look(tx: Tx, seen: Visibility) -> forms.RolloutPlan:
         found = rollout_queries.rollout(tx, wanted, seen)
         planned = rollout_queries.planned(tx, found, now)
         obstacle = rollout_queries.obstacle(tx, found)
         manifest = rollout_queries.manifest(tx, found)
-        twice = rights.exclusive(manifest) if manifest else ()
-        return found, planned, obstacle or rollout_queries.in_the_way(tx, found, planned), twice
+        return rollout_answers.plan(
+            found,
+            _names(tx, found),
+            planned,
+            obstacle or rollout_queries.in_the_way(tx, found, planned),
+            exclusive=rights.exclusive(manifest) if manifest else (),
+            copies=rollout_queries.copies(manifest, planned),
+        )
 
-    return rollout_answers.plan(*await call.ask("rollout", look))
+    return await call.ask("rollout", look)
 
 
 @get("/{rollout_id:str}/undo", opt={"permission": Permission.ROLLOUT_READ}, summary="Who would go back to what")
@@ -110,11 +116,12 @@ async def way_back(call: Called, rollout_id: FromPath[str]) -> forms.RolloutWayB
     """Answer with what undoing it now would do; nothing is changed."""
     wanted = _wanted(rollout_id)
 
-    def look(tx: Tx, seen: Visibility) -> tuple[Rollout, Back, No | ConflictError | None]:
+    def look(tx: Tx, seen: Visibility) -> tuple[Rollout, Names, Back, No | ConflictError | None]:
         found = rollout_queries.rollout(tx, wanted, seen)
         back = rollout_queries.way_back(tx, found)
         return (
             found,
+            _names(tx, found),
             back,
             moves.judge(found, Move.UNDO) or obstacle(back, rollout_queries.taken_besides(tx, found, back)),
         )
@@ -127,13 +134,13 @@ async def draft(call: Called, data: JSONBody[forms.NewRollout]) -> forms.Rollout
     """Write down what is to happen; nothing happens yet."""
     made_id = RolloutId(call.plane.new_id())
     intent = Intent(data.release, data.selector, data.approvals, data.change, data.note, Plan(data.canary, data.step))
-    made = await call.act(
+    (made,) = await call.act(
         "rollout.draft",
         f"rollout:{made_id}",
         in_scope(data.scope),
-        lambda tx, act: rollout_actions.draft(tx, act, made_id, data.scope, data.name, intent),
+        lambda tx, act: _answered(tx, rollout_actions.draft(tx, act, made_id, data.scope, data.name, intent)),
     )
-    return rollout_answers.rollout(made)
+    return made
 
 
 @post("/{rollout_id:str}/propose", opt={"permission": Permission.ROLLOUT_DRAFT}, status_code=200, summary="Propose")
@@ -195,11 +202,22 @@ async def cancel(call: Called, rollout_id: FromPath[str]) -> forms.Rollout:
 
 async def _move(call: Call, action: str, rollout_id: str, change: Work, reason: str = "") -> forms.Rollout:
     where = Place(_scope, rollout_id)
-    work: Callable[[Tx, Act], Rollout] = lambda tx, act: change(tx, act, RolloutId(rollout_id))  # noqa: E731
-    moved = await call.act(action, named("rollout", rollout_id), where, work, reason=reason)
+    work: Callable[[Tx, Act], list[forms.Rollout]] = lambda tx, act: _answered(  # noqa: E731
+        tx, change(tx, act, RolloutId(rollout_id))
+    )
+    (moved,) = await call.act(action, named("rollout", rollout_id), where, work, reason=reason)
     await call.plane.presence.stir()  # devices that wait here hear of it at once
     call.plane.rolling.poke()
-    return rollout_answers.rollout(moved)
+    return moved
+
+
+def _answered(tx: Tx, *found: Rollout) -> list[forms.Rollout]:
+    names = _names(tx, *found)
+    return [rollout_answers.rollout(one, names) for one in found]
+
+
+def _names(tx: Tx, *found: Rollout) -> Names:
+    return identity_queries.names(tx, (one.made_by for one in found))
 
 
 def _wanted(rollout_id: str) -> RolloutId:

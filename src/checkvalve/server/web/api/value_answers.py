@@ -11,8 +11,8 @@ from checkvalve.server.values.model import DEVICE, Change, Effective, Entry, Fil
 from checkvalve.server.web.api.answers import time
 
 
-def value(entry: Entry, names: Mapping[str, str]) -> config.Value:
-    """Answer with what somebody set; `names` are those of places."""
+def value(entry: Entry, names: Mapping[str, str], people: Mapping[str, str]) -> config.Value:
+    """Answer with what somebody set; `names` are those of places, `people` of whoever set something."""
     secret = entry.key.kind is Kind.SECRET
     return config.Value(
         id=entry.id,
@@ -27,6 +27,7 @@ def value(entry: Entry, names: Mapping[str, str]) -> config.Value:
         made_by=entry.made_by,
         made_at=rfc3339(entry.made_at),
         note=entry.note,
+        made_by_name=people.get(entry.made_by, ""),
     )
 
 
@@ -39,7 +40,9 @@ def changed(changes: Sequence[Change], uses: Sequence[Use], *, dry_run: bool) ->
     )
 
 
-def filled(found: Filled, names: Mapping[str, str], *, differing: bool = False) -> config.DeviceValues:
+def filled(
+    found: Filled, names: Mapping[str, str], people: Mapping[str, str], *, differing: bool = False
+) -> config.DeviceValues:
     """Answer with what a release gets on a device, all of it or only what is `differing` or lacking."""
     return config.DeviceValues(
         device=found.device.id,
@@ -48,7 +51,7 @@ def filled(found: Filled, names: Mapping[str, str], *, differing: bool = False) 
         release=found.release.name,
         version=found.release.version,
         digest=found.release.digest,
-        values=[_row(row, names) for row in found.rows if row.differs or row.lack or not differing],
+        values=[_row(row, names, people) for row in found.rows if row.differs or row.lack or not differing],
         lacks=[lack.sentence for lack in found.lacks],
     )
 
@@ -69,7 +72,7 @@ def _changed(one: Change) -> config.ChangedValue:
     )
 
 
-def _row(row: Effective, names: Mapping[str, str]) -> config.DeviceValue:
+def _row(row: Effective, names: Mapping[str, str], people: Mapping[str, str]) -> config.DeviceValue:
     entry, secret = row.entry, row.kind is Kind.SECRET
     return config.DeviceValue(
         kind=row.kind.value,
@@ -83,6 +86,7 @@ def _row(row: Effective, names: Mapping[str, str]) -> config.DeviceValue:
         lack=row.lack,
         made_by="" if entry is None else entry.made_by,
         made_at=time(None if entry is None else entry.made_at),
+        made_by_name="" if entry is None else people.get(entry.made_by, ""),
     )
 
 

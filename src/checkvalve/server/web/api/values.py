@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Values and secrets of releases: `/api/v1/values`, `/api/v1/devices/ID/values`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated
 
 from litestar import Router, get, post
-from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter, SkipValidation
 
 from checkvalve.ids import DeviceId, well_formed
 from checkvalve.protocol import api, config
@@ -14,12 +16,13 @@ from checkvalve.server.access.model import ROOT, Permission, Visibility
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
 from checkvalve.server.fleet import queries as fleet_queries
+from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.targeting import queries as targeting_queries
 from checkvalve.server.targeting import selector as selectors
 from checkvalve.server.values import actions as value_actions
 from checkvalve.server.values import queries as value_queries
-from checkvalve.server.values.model import DEVICE, Change, Entry, Key, Kind, Use, Wanted
+from checkvalve.server.values.model import DEVICE, Change, Entry, Filled, Key, Kind, Use, Wanted
 from checkvalve.server.web.api import value_answers as answers
 from checkvalve.server.web.api.paging import USUAL, After, Before, Limit, Within, Word, last, stretch
 from checkvalve.server.web.calls import NO_ID, Call, Called, Place, in_scope
@@ -27,7 +30,8 @@ from checkvalve.server.web.calls import NO_ID, Call, Called, Place, in_scope
 AT_ONCE = 500  # devices that are looked at before the next ones
 
 At = Annotated[
-    str | None, QueryParameter(name="place", max_length=400, pattern=r"^[0-9a-z/]*\Z", description="Set exactly here.")
+    str | None,
+    QueryParameter(name="place", max_length=400, pattern=r"^(device:)?[0-9a-z/]*\Z", description="Set exactly here."),
 ]
 Line = Annotated[
     str | None,
@@ -43,9 +47,17 @@ ReleaseName = Annotated[
 Read = Callable[..., list[Entry]]
 
 
-@get("/values", opt={"permission": Permission.VALUE_READ}, summary="Values that are set, newest first")
-async def listed(
-    call: Called,
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What both lists are narrowed by."""
+
+    within: str
+    wanted: value_queries.Wanted
+    limit: int
+    before: str
+
+
+def _asked(
     *,
     within: Within = ROOT,
     place: At = None,
@@ -54,27 +66,35 @@ async def listed(
     name: Word = "",
     limit: Limit = USUAL,
     before: Before = "",
-) -> api.Page[config.Value]:
+) -> Asked:
+    wanted = value_queries.Wanted(place=_place(place), line=line, kind=kind, name=name)
+    return Asked(within, wanted, limit, last(before))
+
+
+Narrowed = NamedDependency[SkipValidation[Asked]]
+_NARROWED = {"asked": Provide(_asked, sync_to_thread=False)}
+
+
+@get(
+    "/values",
+    opt={"permission": Permission.VALUE_READ},
+    dependencies=_NARROWED,
+    summary="Values that are set, newest first",
+)
+async def listed(call: Called, asked: Narrowed) -> api.Page[config.Value]:
     """List what is set now; what a secret holds is not shown."""
-    wanted = value_queries.Wanted(place=_place(place), line=line, kind=kind, name=name)
-    return await _page(call, value_queries.current, within, wanted, limit, before)
+    return await _page(call, value_queries.current, asked)
 
 
-@get("/values/history", opt={"permission": Permission.VALUE_READ}, summary="Everything ever set, newest first")
-async def history(
-    call: Called,
-    *,
-    within: Within = ROOT,
-    place: At = None,
-    line: Line = None,
-    kind: FromQuery[Kind | None] = None,
-    name: Word = "",
-    limit: Limit = USUAL,
-    before: Before = "",
-) -> api.Page[config.Value]:
+@get(
+    "/values/history",
+    opt={"permission": Permission.VALUE_READ},
+    dependencies=_NARROWED,
+    summary="Everything ever set, newest first",
+)
+async def history(call: Called, asked: Narrowed) -> api.Page[config.Value]:
     """List what was set and taken away, by whom and when."""
-    wanted = value_queries.Wanted(place=_place(place), line=line, kind=kind, name=name)
-    return await _page(call, value_queries.history, within, wanted, limit, before)
+    return await _page(call, value_queries.history, asked)
 
 
 @get("/values/differences", opt={"permission": Permission.VALUE_READ}, summary="What a rollout would change, by device")
@@ -104,7 +124,8 @@ async def differences(
             filled = value_queries.effective(tx, devices[begin : begin + AT_ONCE], wanted)
             differ = [one for one in filled if one.matters]
             names = value_queries.names(tx, [row.place for one in differ for row in one.rows])
-            answered = [answers.filled(one, names, differing=True) for one in differ]
+            people = _people(tx, differ)
+            answered = [answers.filled(one, names, people, differing=True) for one in differ]
             found += sorted(answered, key=lambda one: one.device)
             if len(found) > limit:
                 break
@@ -153,32 +174,39 @@ async def of_device(call: Called, device_id: FromPath[str], release: ReleaseName
         device = fleet_queries.device(tx, wanted, seen)
         named = supply_queries.named(tx, device.scope, release) if release else None
         found = value_queries.filled(tx, device, named)
-        return answers.filled(found, value_queries.names(tx, [row.place for row in found.rows]))
+        names = value_queries.names(tx, [row.place for row in found.rows])
+        return answers.filled(found, names, _people(tx, [found]))
 
     return await call.ask("values", look)
 
 
-async def _page(
-    call: Call, read: Read, within: str, wanted: value_queries.Wanted, limit: int, before: str
-) -> api.Page[config.Value]:
+async def _page(call: Call, read: Read, asked: Asked) -> api.Page[config.Value]:
     def look(tx: Tx, seen: Visibility) -> list[config.Value]:
-        found = read(tx, seen, limit=limit + 1, before=last(before), **wanted)
+        found = read(tx, seen, limit=asked.limit + 1, before=asked.before, **asked.wanted)
         names = value_queries.names(tx, [one.place for one in found])
-        return [answers.value(one, names) for one in found]
+        people = identity_queries.names(tx, (one.made_by for one in found))
+        return [answers.value(one, names, people) for one in found]
 
-    return stretch(await call.ask("values", look, scope=within), limit, lambda one: one.id, lambda one: one)
+    found = await call.ask("values", look, scope=asked.within)
+    return stretch(found, asked.limit, lambda one: one.id, lambda one: one)
+
+
+def _people(tx: Tx, found: Iterable[Filled]) -> dict[str, str]:
+    """Return what those are called who set what fills releases."""
+    entries = (row.entry for one in found for row in one.rows)
+    return identity_queries.names(tx, (entry.made_by for entry in entries if entry))
 
 
 def _place(text: str | None) -> str:
-    """Return a place as the room has it, empty for none."""
-    return DEVICE + text if text and not text.startswith("/") else text or ""
+    """Return a place as the room has it, empty for none; a device's id may stand alone."""
+    return DEVICE + text.removeprefix(DEVICE) if text and not text.startswith("/") else text or ""
 
 
 def _at(text: str) -> Place:
     """Return where a right to a place must be held."""
     if text.startswith("/"):
         return in_scope(text)
-    return Place(lambda tx, ident: (fleet_queries.device(tx, DeviceId(ident)).scope,), text)
+    return Place(lambda tx, ident: (fleet_queries.device(tx, DeviceId(ident)).scope,), text.removeprefix(DEVICE))
 
 
 router = Router("/", route_handlers=[listed, history, differences, set_, of_device], tags=["values"])

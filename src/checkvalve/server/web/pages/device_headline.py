@@ -5,17 +5,17 @@ Rules: 1. the worst that is known comes first, as `fleet.condition` has it; 2. a
 a container that is not well, and a trouble that it reports of itself, come before `healthy`; 3. `healthy` is said of
 what the engine calls healthy, of each container, and of nothing else; 4. a container that ended is not well if its
 release says that it is to keep running; where that is not known, it is not judged; 5. one that runs again and crashed
-is not well until the device has seen none of it for a day.
+is not well until the device has seen none of it for a day; what else is not well with it is said beside it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from checkvalve.protocol.exchange import State, Status, Workload
 from checkvalve.server.fleet.model import Condition, Device
 from checkvalve.server.web import texts
-from checkvalve.server.web.pages import fleet_view, times
+from checkvalve.server.web.pages import crash_view, fleet_view, times
 from checkvalve.server.web.pages.release_view import plainly
 from checkvalve.server.web.pages.view import Data, View
 
@@ -52,31 +52,8 @@ def wrong(box: Workload, kinds: Mapping[str, bool]) -> str:
     if box.health == "unhealthy":
         return "bad"
     if box.state in ENDED:
-        return "bad" if kinds.get(box.service, False) else ""
+        return "bad" if box.crashes or kinds.get(box.service, False) else ""
     return "" if box.state in UP and not box.crashes else "warn"
-
-
-def crashed(box: Workload, offset: int | None, now: datetime) -> str:
-    """Return how often it crashed, since when, and how it ended; nothing if it did not.
-
-    `offset` is the device's clock minus the plane's in ms; a time that no calendar has is left out.
-    """
-    if not box.crashes:
-        return ""
-    since = when_utc(box.since - (offset or 0))
-    said = texts.count("device.crashed", box.crashes)
-    said += texts.say("device.crashed_since", when=times.clock(since, now)) if box.since and since else ""
-    if box.oom:
-        return said + texts.say("device.crashed_oom")
-    return said + (texts.say("device.crashed_exit", code=box.exit) if box.exit is not None else "")
-
-
-def when_utc(milliseconds: int) -> datetime | None:
-    """Return a moment of Unix milliseconds, None if no calendar has it."""
-    try:
-        return datetime.fromtimestamp(milliseconds / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 def _which(known: Known) -> tuple[str, str]:
@@ -139,6 +116,7 @@ def _next(name: str, values: Mapping[str, str], known: Known) -> tuple[str, str]
 def _values(view: View, known: Known) -> dict[str, str]:
     device, status = known.device, known.status
     bad = [box for box in status.workloads if wrong(box, known.kinds)] if status else []
+    bad.sort(key=lambda box: -box.crashes)
     shut_out = known.condition in {Condition.QUARANTINED, Condition.RETIRED}
     reason = device.trust_reason if shut_out else status.reason if status else ""
     return {
@@ -150,15 +128,17 @@ def _values(view: View, known: Known) -> dict[str, str]:
         "wants": known.wants or texts.say("device.the_release"),
         "when": times.relative(device.seen_at or device.joined_at, view.now),
         "every": times.span(timedelta(seconds=device.interval)),
+        "crashing": texts.count("device.crashing", device.crashing),
         "wrong": texts.count("device.wrong", len(bad)),
-        "boxes": ", ".join(f"{plainly(box.service)}: {_how(view, device, box)}" for box in bad[:6]),
+        "boxes": "; ".join(f"{plainly(box.service)}: {_how(view, device, box)}" for box in bad[:6]),
     }
 
 
 def _how(view: View, device: Device, box: Workload) -> str:
     plain = box.health or box.state
     again = box.state in UP and box.health != "unhealthy"
-    return crashed(box, device.offset, view.now) if box.crashes and again else plainly(plain)
+    died = crash_view.crashed(box, device.offset, view.now)
+    return died if died and again else ", ".join(filter(None, (plainly(plain), died)))
 
 
 def _detail(view: View, known: Known) -> str:

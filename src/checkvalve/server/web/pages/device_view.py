@@ -8,7 +8,7 @@ from datetime import timedelta
 from checkvalve.errors import CheckvalveError, NotFoundError
 from checkvalve.ids import ReleaseId
 from checkvalve.protocol import workload
-from checkvalve.protocol.exchange import Listening, Status, Workload
+from checkvalve.protocol.exchange import Aside, Listening, Status, Workload
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import Permission
 from checkvalve.server.audit import queries as audit_queries
@@ -23,9 +23,11 @@ from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.model import Title
 from checkvalve.server.web import texts
 from checkvalve.server.web.pages import (
+    crash_view,
     device_headline,
     device_told,
     device_values,
+    errand_asking,
     fleet_view,
     hold_view,
     lanes,
@@ -79,6 +81,7 @@ def whole(view: View, device: Device) -> Data:
         "boxes": [_box(view, one, known) for one in status.workloads] if status else [],
         "values": device_values.shown(view, device),
         "held": hold_view.of_device(view, device, status),
+        "errands": errand_asking.of_device(view, device),
         "sockets": _sockets(status),
         **_facts(view, device, status),
         **device_told.timeline(view, device),
@@ -160,7 +163,7 @@ def _box(view: View, box: Workload, known: Known) -> Data:
         "shape": shape or (good if running and box.health in {"", "healthy"} else "done"),
         "health": plainly(box.health),
         "restarts": box.restarts,
-        "crashed": device_headline.crashed(box, known.device.offset, view.now),
+        "crashed": crash_view.crashed(box, known.device.offset, view.now),
     }
 
 
@@ -197,6 +200,7 @@ def _facts(view: View, device: Device, status: Status | None) -> Data:
         "interval": device.interval,
         "agent": plainly(status.agent) if status else "",
         "engine": plainly(status.engine) if status else "",
+        "aside": [_aside(each) for each in status.aside] if status else [],
         "certificate_ends_at": when(device.certificate_ends_at),
         "certificate": texts.say(
             "device.certificate_ended" if ended else "device.certificate_until", n=device.generation, when=ends
@@ -215,6 +219,14 @@ def _facts(view: View, device: Device, status: Status | None) -> Data:
         "clock_is": clock_is,
         "clock_shape": shape,
     }
+
+
+def _aside(each: Aside) -> str:
+    """Return what a failed release wrote on the device, by name, size and moment."""
+    size = texts.say("device.aside_unknown") if each.size is None else f"{each.size / (1 << 20):,.1f} MiB"
+    at = times.of_clock(each.at)
+    since = texts.say("device.aside_unknown") if at is None else times.exact(at)
+    return texts.say("device.aside_one", volume=plainly(each.volume), name=plainly(each.name), size=size, since=since)
 
 
 def _clock(device: Device) -> tuple[str, str, str]:

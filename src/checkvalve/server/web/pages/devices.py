@@ -43,7 +43,7 @@ async def describe(request: Asked, call: Called, device_id: FromPath[str]) -> An
         scope, wanted = form.get("place", ""), DeviceId(known(device_id))
 
         def places(tx: Tx, ident: str) -> Sequence[str]:
-            return tuple(dict.fromkeys((*_scope(tx, ident), *([scope] if scope else []))))
+            return tuple(dict.fromkeys((*stands(tx, ident), *([scope] if scope else []))))
 
         def change(tx: Tx, act: Act) -> Device:
             tags = invites.tags(form.get("tags", ""))
@@ -78,7 +78,7 @@ async def hold(request: Asked, call: Called, device_id: FromPath[str]) -> Answer
     wanted = known(device_id)
 
     async def do(form: Mapping[str, str]) -> None:
-        await holds.hang_one(call, form, "", wanted, Place(_scope, wanted))
+        await holds.hang_one(call, form, "", wanted, Place(stands, wanted))
 
     return await _change(request, call, device_id, "hold", do)
 
@@ -117,10 +117,10 @@ async def _move(
     async def do(form: Mapping[str, str]) -> None:
         def work(tx: Tx, act: Act) -> Device:
             if typed:
-                _named(fleet_queries.device(tx, wanted), form.get("typed", ""))
+                named(fleet_queries.device(tx, wanted), form.get("typed", ""))
             return move(tx, act, wanted, form.get("reason", ""))
 
-        await call.act(f"device.{name}", f"device:{wanted}", Place(_scope, wanted), work)
+        await call.act(f"device.{name}", f"device:{wanted}", Place(stands, wanted), work)
 
     return await _change(request, call, device_id, name, do)
 
@@ -135,8 +135,11 @@ async def _change(
     return answer
 
 
-def _named(device: Device, typed: str) -> None:
-    """Refuse to retire what was not named, so that nobody retires the device beside the one they mean."""
+def named(device: Device, typed: str) -> None:
+    """Refuse what was not meant for this device, so that nobody retires or reboots the one beside it.
+
+    Raises `InvalidError` (`device.not_named`).
+    """
     if lines.folded(lines.tidy(typed, len(device.name))) != lines.folded(device.name):
         raise InvalidError(
             "device.not_named",
@@ -145,7 +148,8 @@ def _named(device: Device, typed: str) -> None:
         )
 
 
-def _scope(tx: Tx, device_id: str) -> Sequence[str]:
+def stands(tx: Tx, device_id: str) -> Sequence[str]:
+    """Return where the right to a device is judged; `NotFoundError`."""
     return (fleet_queries.device(tx, DeviceId(device_id)).scope,)
 
 

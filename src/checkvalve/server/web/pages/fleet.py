@@ -23,7 +23,7 @@ from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.fleet.model import Condition, Device, Liveness, Order, Trust, Wanted
 from checkvalve.server.web import texts
 from checkvalve.server.web.calls import Call, Called, in_scope
-from checkvalve.server.web.pages import fleet_view, frame, hold_view, invites, render
+from checkvalve.server.web.pages import crash_view, fleet_view, frame, hold_view, invites, render
 from checkvalve.server.web.pages.fleet_view import Counts
 from checkvalve.server.web.pages.frame import Answer, Asked, Page, Retry
 from checkvalve.server.web.pages.view import Data, View, known
@@ -183,7 +183,7 @@ def _devices(view: View, counts: Counts) -> Data:
     named, marks = fleet_view.titles(view, (one.active for one in page)), hold_view.marks(view, page)
     following = view.link("/fleet", **filtered.query, after=page[-1].id) + "#devices" if more else ""
     return {
-        "devices": [fleet_view.row(view, one, named, marks[one.id]) for one in page],
+        "devices": [fleet_view.row(view, one, named, marks[one.id], crash_view.said(view, one)) for one in page],
         "devices_n": total,
         "shown": _shown(page, total),
         "all": counts.all,

@@ -28,6 +28,7 @@ from checkvalve.server.web.pages.view import Data, View, when
 SHAPES: Mapping[Condition, str] = {
     Condition.DEGRADED: "bad",
     Condition.QUARANTINED: "warn",
+    Condition.CRASHING: "bad",
     Condition.FAILED: "bad",
     Condition.SILENT: "unknown",
     Condition.NEVER_SEEN: "unknown",
@@ -164,7 +165,7 @@ def bar(counts: Counts) -> list[Data]:
 
 def condition(view: View, device: Device) -> Condition:
     """Return how a device is."""
-    return conditions.judge(device.trust, liveness(view, device), device.state)
+    return conditions.judge(device.trust, liveness(view, device), device.state, device.crashing)
 
 
 def liveness(view: View, device: Device) -> Liveness:
@@ -177,10 +178,10 @@ def is_heard(view: View, device: Device) -> bool:
     return device.trust in LET_IN and liveness(view, device) in {Liveness.ONLINE, Liveness.LATE}
 
 
-def row(view: View, device: Device, named: Mapping[str, Title], held: str = "") -> Data:
-    """Return one row of the list; `held` says in words which tags hold it."""
+def row(view: View, device: Device, named: Mapping[str, Title], held: str = "", said: str = "") -> Data:
+    """Return one row of the list; `held` says in words which tags hold it, `said` which services of it crash."""
     how = condition(view, device)
-    said = status(device) if how in {Condition.DEGRADED, Condition.FAILED} else None
+    told = status(device) if how in {Condition.DEGRADED, Condition.FAILED} else None
     return {
         "id": device.id,
         "name": plainly(device.name),
@@ -194,10 +195,17 @@ def row(view: View, device: Device, named: Mapping[str, Title], held: str = "") 
         "attempt": device.attempt,
         **attempt(view, device),
         "held": "" if device.state is State.HELD else held,  # else it would be said twice
-        "reason": plainly(said.reason)[:REASON] if said else "",
+        "crashing": texts.count("fleet.crashing", device.crashing) if how is Condition.CRASHING else "",
+        "reason": _reason(how, told, said),
         "seen_at": when(device.seen_at),
         "href": view.link(f"/devices/{device.id}"),
     }
+
+
+def _reason(how: Condition, told: Status | None, said: str) -> str:
+    if how is Condition.CRASHING:
+        return said[:REASON]
+    return plainly(told.reason)[:REASON] if told else ""
 
 
 def state(view: View, device: Device) -> Data:

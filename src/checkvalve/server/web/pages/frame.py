@@ -4,7 +4,7 @@
 A page is a template and a function from a `View` to data. The same data are what `.json` answers with.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +72,13 @@ async def show(
     *,
     retry: Retry | None = None,
     status: int = HTTP_200_OK,
+    beside: Callable[[Call, Data], Awaitable[Data]] | None = None,
     **more: object,
 ) -> Answer:
-    """Answer with the page, or with its data where the address ends in `.json`."""
+    """Answer with the page, or with its data where the address ends in `.json`.
+
+    `beside` returns what the template is given beside data: it follows from them, and is not read in their transaction.
+    """
 
     def work(tx: Tx) -> tuple[Data, Data, str]:
         view = View.open(tx, call, plain(dict(request.query_params)))
@@ -98,6 +102,7 @@ async def show(
         "twin": f"{request.url.path}.json" if request.method == "GET" else "",
         "error": retry.error if retry else None,
         "form": Form(retry.form if retry else {}),
+        **(await beside(call, data) if beside else {}),
         **more,
     }
     if retry is not None:

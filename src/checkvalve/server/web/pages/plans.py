@@ -50,6 +50,7 @@ def shown(view: View, rollout: Rollout, planned: Planned | None, obstacle: No | 
         "passed": passed(view, planned.passed if planned else ()),
         "lacking": _lacking(view, planned) if planned else [],
         "exclusive": exclusive(view, rollout),
+        "copies": copies(view, rollout, planned) if planned else [],
         "obstacle": None
         if obstacle is None
         else {
@@ -75,6 +76,12 @@ def exclusive(view: View, rollout: Rollout) -> list[str]:
     """Return, in sentences, what of its release cannot be on a device twice."""
     manifest = rollout_queries.manifest(view.tx, rollout)  # None: what is in the way says why
     return [plainly(one) for one in rights.exclusive(manifest)] if manifest else []
+
+
+def copies(view: View, rollout: Rollout, planned: Planned) -> list[str]:
+    """Return, in sentences, what is copied at the switch, and for how long that stops what uses it."""
+    manifest = rollout_queries.manifest(view.tx, rollout)
+    return [plainly(one) for one in rollout_queries.copies(manifest, planned)]
 
 
 def _lacking(view: View, planned: Planned) -> list[Data]:

@@ -19,9 +19,10 @@ from checkvalve.server.db.database import Tx
 from checkvalve.server.rollouts import actions as rollout_actions
 from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.rollouts.model import LIVE, Intent, Plan, Rollout, State
-from checkvalve.server.web import live, texts
+from checkvalve.server.web import texts
 from checkvalve.server.web.calls import Call, Called, Place, in_scope
 from checkvalve.server.web.pages import following, frame, plans, progress
+from checkvalve.server.web.pages.following import Followed
 from checkvalve.server.web.pages.frame import Answer, Asked, Page, Retry
 from checkvalve.server.web.pages.view import Data, View, known
 
@@ -77,12 +78,7 @@ async def one(request: Asked, call: Called, rollout_id: FromPath[str]) -> Answer
 @get("/rollouts/{rollout_id:str}/events", opt={**_READ, "watches": True})
 async def events(request: Asked, call: Called, rollout_id: FromPath[str]) -> Stream:
     """Answer with what changes of the page, as it changes; `?known=` says which parts the page has."""
-    query = frame.plain(dict(request.query_params))
-    look = following.looks(request, call, rollout_id, query)
-    known_parts = request.headers.get("last-event-id") or query.get("known", "")
-    first = await look()
-    slot = call.plane.live.enter()
-    return Stream(live.events(slot, look, first, known_parts), media_type=live.MEDIA_TYPE)
+    return await following.stream(request, call, FOLLOWED, rollout_id)
 
 
 @post("/rollouts/{rollout_id:str}/propose", opt=_DRAFT)
@@ -216,10 +212,18 @@ def _one_of(view: View, rollout_id: str) -> Rollout:
     return rollout_queries.rollout(view.tx, RolloutId(known(rollout_id)), view.seen(Permission.ROLLOUT_READ))
 
 
+def _followed(view: View, rollout_id: str) -> tuple[Data, bool]:
+    rollout = _one_of(view, rollout_id)
+    return progress.whole(view, rollout), progress.live(rollout)
+
+
+FOLLOWED = Followed("rollout", progress.PARTS, _followed, ("outcome", "after"))
+
+
 async def _one(request: Asked, call: Call, rollout_id: str, retry: Retry | None = None, tried: str = "") -> Answer:
     def look_at(view: View) -> Data:
-        data = progress.whole(view, _one_of(view, rollout_id))
-        return {**data, "events": following.address(view, data)}
+        data, _ = _followed(view, rollout_id)
+        return {**data, "events": following.address(view, FOLLOWED, data)}
 
     return await frame.show(request, call, ONE, look_at, retry=retry, tried=tried)
 

@@ -41,3 +41,11 @@ def span(length: timedelta) -> str:
     if seconds < 48 * 3_600:
         return texts.say("time.h", n=seconds // 3_600)
     return texts.count("time.day", seconds // 86_400)
+
+
+def of_clock(milliseconds: int) -> datetime | None:
+    """Return the moment of Unix milliseconds by a clock, which may show any number; None if no calendar has it."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -18,7 +18,7 @@ from checkvalve.server.rollouts.model import Go, Rollout, State
 from checkvalve.server.supply.model import Draft
 from checkvalve.server.web import auth, texts
 from checkvalve.server.web.calls import Called
-from checkvalve.server.web.pages import fleet_view, frame, holding, progress, release_view, times, words
+from checkvalve.server.web.pages import crash_view, fleet_view, frame, holding, progress, release_view, times, words
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
 from checkvalve.server.web.pages.view import Data, View, when
 
@@ -50,28 +50,33 @@ def look(view: View) -> Data:
     """Return the page's data."""
     waiting, change, draft = view.waiting(), _change(view), release_view.to_sign(view)
     devices, needy = fleet_view.needy(view, NEEDS), fleet_view.needy_n(view)
+    crashing = crash_view.found(view)
     paused = frame.paused(view)
     needs = [_paused(view, one) for one in paused[:NEEDS]]
     needs += [_device(view, one) for one in devices] + [_need(view, one) for one in waiting[:NEEDS]]
     needs += [_sign(view, draft)] if draft else []
     first = _first(view, waiting[0]) if waiting else None
     return {
-        "sentence": _sentence(len(waiting) + (draft is not None), len(change.stuck), needy, len(paused)),
+        "sentence": _sentence(
+            len(waiting) + (draft is not None), len(change.stuck), needy, len(paused), crashing.number
+        ),
         "detail": texts.say("today.detail"),
         "first": _first_paused(view, paused[0]) if paused else first or (_first_sign(view, draft) if draft else None),
         "cards": [_fleet(view), _changing(view, change), _exposure(view), _proof(view)],
         "needs": needs,
         "needs_more": len(waiting) if len(waiting) > NEEDS else 0,
         "devices_more": needy if needy > NEEDS else 0,
+        **crash_view.rows(view, crashing),
         **holding.held(view),
         "live": [progress.row(view, one) for one in change.live[:NEEDS]],
         "recent": _recent(view),
     }
 
 
-def _sentence(waiting: int, stuck: int, needy: int, paused: int) -> str:
+def _sentence(waiting: int, stuck: int, needy: int, paused: int, crashing: int) -> str:
     said = [texts.count("today.paused", paused)] if paused else []
     said += [texts.count("today.devices", needy)] if needy else []
+    said += [texts.count("today.crashing", crashing)] if crashing else []
     if stuck:
         said.append(texts.count("today.stuck", stuck))
     elif waiting:

@@ -88,6 +88,20 @@ def request(view: View, approval: Approval, stands: Standing) -> Data:
     }
 
 
+def _of_device(facts: Mapping[str, Json]) -> str:
+    """Return what an entry on a change or a small order of one device is about."""
+    if "kind" in facts:
+        return small_order(str(facts["kind"]), str(facts.get("service", "")))
+    outcome = str(facts.get("outcome", ""))
+    return texts.EN.get(f"attempt.{outcome}", outcome)
+
+
+def small_order(kind: str, service: str) -> str:
+    """Return what a small order is: `Logs of historian`; of a kind that is not known, its name."""
+    name = "errand.title_logs_all" if kind == "logs" and not service else f"errand.title_{kind}"
+    return texts.EN.get(name, kind).format(service=plainly(service))
+
+
 def _after(view: View, approval: Approval, name: str) -> str:
     """Return what is left to do about an approval that will never be given: nothing, once its rollout is over."""
     rollout = view.rollout(approval.subject)
@@ -134,9 +148,8 @@ def _object(view: View, entry: Entry) -> str:
             return ""
         case "hold.hang" | "hold.lift":
             return plainly(str((after or before).get("reason", "")))
-        case "device.receipt":
-            outcome = str(facts.get("outcome", ""))
-            return texts.EN.get(f"attempt.{outcome}", outcome)
+        case "device.receipt" | "errand.order" | "errand.cancel" | "errand.end" | "errand.lose":
+            return _of_device(facts)
         case "scope.rename" | "person.rename":
             return f"{before.get('name', '')} -> {after.get('name', '')}"
         case _:
