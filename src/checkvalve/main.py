@@ -15,6 +15,7 @@ PLACES = {
     "init": "checkvalve.server.main",
     "serve": "checkvalve.server.main",
     "reset-password": "checkvalve.server.main",
+    "new-values-key": "checkvalve.server.main",
     "demo": "checkvalve.demo.main",
 }
 EXTRAS = {

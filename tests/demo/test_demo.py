@@ -17,7 +17,7 @@ from checkvalve.demo.stage import Stage
 from tests.conftest import NOON
 
 DEMO = (sys.executable, "-m", "checkvalve.main", "demo", "--engine", "simulated")
-FACTS = 27
+FACTS = 29
 
 
 @pytest.mark.slow

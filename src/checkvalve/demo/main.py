@@ -15,7 +15,19 @@ from rich.table import Table
 
 from checkvalve import clock
 from checkvalve.demo import engines, pictures, report, rollouts, station
-from checkvalve.demo.acts import broken, devices, founding, patch, plug, record, rights, supply, two_people, values
+from checkvalve.demo.acts import (
+    broken,
+    devices,
+    founding,
+    orders,
+    patch,
+    plug,
+    record,
+    rights,
+    supply,
+    two_people,
+    values,
+)
 from checkvalve.demo.engines import Pretended
 from checkvalve.demo.facts import Fact, Picture
 from checkvalve.demo.fleet import Agent
@@ -32,6 +44,7 @@ ACTS: tuple[tuple[str, Act], ...] = (
     (patch.TITLE, patch.play),
     (broken.TITLE, broken.play),
     (values.TITLE, values.play),
+    (orders.TITLE, orders.play),
     (rights.TITLE, rights.play),
     (plug.TITLE, plug.play),
     (record.TITLE, record.play),
