@@ -208,6 +208,7 @@ def test_a_power_cut_at_any_operation_ends_in_the_new_or_in_the_old(ending: str,
         ended_well(made, good=ending == "good")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", STOP_FIRST)
 @pytest.mark.parametrize("ending", ["good", "exits", "will not start"])
 def test_a_power_cut_in_a_switch_that_stops_first_ends_in_the_new_or_in_the_old(ending: str, case: str) -> None:

@@ -16,6 +16,7 @@ from tests.parts.device_kills import BACK, QUICK
 SEED = int.from_bytes(clock.entropy(4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", BACK)
 @pytest.mark.parametrize("name", QUICK)
 @told
@@ -27,6 +28,7 @@ async def test_wherever_the_power_goes_the_device_comes_back_to_old_or_new(name:
         await device_kills.at_each_step(name, how, after=after, places=[chance.randrange(8)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 @told
 async def test_the_power_may_go_again_on_the_way_back(name: str) -> None:

@@ -195,6 +195,10 @@ async def test_a_device_that_has_not_joined_sees_whether_the_pin_is_right(tmp_pa
         assert (found.grade, found.layer, right in found.sentence) == ("bad", "tls", True)
         (found,) = await checking.before(["https://127.0.0.1:1"], "")
         assert (found.grade, found.layer) == ("bad", "route")
+        pair = _pair("Werk 3 Inspection CA")  # what opens TLS may pass on what the plane says of itself
+        async with served(met.estate.plane, tmp_path / "plane", pair=pair) as opener:
+            (found,) = await checking.before([opener.address], right)
+            assert (found.grade, found.layer, "Werk 3 Inspection CA" in found.sentence) == ("bad", "tls", True)
         async with listening(_says(b"HTTP/1.1 200 OK", b"<html>")) as number:  # type: ignore[arg-type]
             (found,) = await checking.before([f"https://127.0.0.1:{number}"], "")
             assert "a portal" in found.sentence

@@ -441,6 +441,34 @@ def test_the_first_address_that_answers_is_kept_until_it_fails(tmp_path: Path) -
     run(play())
 
 
+def test_who_had_to_leave_the_first_address_comes_back_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        async with meeting(tmp_path) as met, served(met.plane, tmp_path) as second:
+            link = met.dial(met.listener.address, second.address)
+            met.listener.instead = _body(b"", 503)
+            with pytest.raises(UnavailableError):
+                await link.exchange(report(), 0)
+            met.listener.instead = None
+            await link.exchange(report(), 0)
+            assert len(second.asked) == 1
+            monkeypatch.setattr(tls, "RETURN", 0.0)
+            await link.exchange(report(), 0)
+            assert (len(met.listener.asked), len(second.asked)) == (2, 1)
+            await link.close()
+
+    run(play())
+
+
+def test_two_requests_that_find_the_first_address_dead_both_go_to_the_second(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with meeting(tmp_path) as met:
+            link = met.dial("https://127.0.0.1:1", met.listener.address)
+            await asyncio.gather(*(link.time() for _ in range(3)), link.exchange(report(), 0))
+            await link.close()
+
+    run(play())
+
+
 def test_a_stranger_at_one_address_does_not_keep_a_device_from_another(tmp_path: Path) -> None:
     async def play() -> None:
         async with meeting(tmp_path) as met, served(Estate().plane, tmp_path) as stranger:
@@ -496,6 +524,18 @@ def test_a_device_dials_from_the_address_it_is_told_to(tmp_path: Path) -> None:
             await link.exchange(report(), 0)
             assert met.listener.peers[-1][0] == "127.0.0.9"
             await link.close()
+
+    run(play())
+
+
+def test_a_device_dials_by_the_interface_it_is_told_to(tmp_path: Path) -> None:
+    async def play() -> None:
+        async with meeting(tmp_path) as met:
+            link = met.dial(source="lo")
+            await link.exchange(report(), 0)
+            await link.close()
+            error = await refused(met.dial(source="nosuch0"))
+            assert (error.facts["layer"], "no such device" in error.sentence) == ("route", True)
 
     run(play())
 

@@ -213,6 +213,7 @@ def test_a_root_that_was_never_signed_is_followed_by_none(type_: Type, folder: P
     assert not (folder / "2.root.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -29,12 +29,14 @@ SIMULATED = ("--engine", "simulated")
 class Agent:
     """An agent whose things are in `directory`; `ahead` is what its wall clock is wrong by, in seconds.
 
-    While it is waited for, it is watched for sockets that listen: `heard` is to stay empty.
+    `inside` are words before its program that start it on other networks. While it is waited for, it is watched for
+    sockets that listen: `heard` is to stay empty.
     """
 
     directory: Path
     words: tuple[str, ...] = SIMULATED
     ahead: float = 0.0
+    inside: tuple[str, ...] = ()
     device: str = ""
     process: subprocess.Popen[bytes] | None = None
     heard: set[str] = field(default_factory=set)
@@ -49,7 +51,7 @@ class Agent:
         program, *words = shlex.split(line)
         assert program == "checkvalve-agent"
         done = subprocess.run(
-            [*PROGRAM, *words, "--data", str(self.directory), "--json", *more],
+            [*self.inside, *PROGRAM, *words, "--data", str(self.directory), "--json", *more],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -66,7 +68,7 @@ class Agent:
         """Start it; it ends by SIGKILL after so many records of its journal, if any are said."""
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
-                [*PROGRAM, "run", "--data", str(self.directory), *self.words],
+                [*self.inside, *PROGRAM, "run", "--data", str(self.directory), *self.words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,

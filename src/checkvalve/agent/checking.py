@@ -31,6 +31,7 @@ from checkvalve.protocol.api import DevicePlane
 ENGINE_SECONDS = 10.0
 PATIENCE = Patience(connect=5.0, answer=10.0)
 _MOUNTS = Path("/proc/self/mounts")
+_NOBODY = frozenset({"name", "route", "proxy"})  # layers: where one of them fails, nobody at the address was reached
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ async def _introduced(address: str, pin: str, proxy: str, source: str) -> Reache
         error = failed
     else:
         return Reached(address, pin=found)
+    if error.facts.get("layer") in _NOBODY:
+        return Reached(address, error)
     seen = await strangers.look(address, proxy, source, PATIENCE)
     return Reached(address, error, seen.issuer, "" if seen.pin == pin else seen.pin, seen.plain)
 

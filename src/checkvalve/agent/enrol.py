@@ -58,10 +58,7 @@ def invitation(servers: Sequence[str], token: str, ca_pin: str, *, proxy: str = 
 
     Raises `InvalidError`: `join.address`, `join.token`, `join.pin`, `link.proxy`, `link.source`.
     """
-    if not 1 <= len(servers) <= _MOST_ADDRESSES:
-        raise InvalidError(
-            "join.address", f"{len(servers)} addresses were given.", f"Give one to {_MOST_ADDRESSES}: --server."
-        )
+    found = addresses(servers)
     pin = _PIN.fullmatch(ca_pin.strip())
     if pin is None:
         raise InvalidError(
@@ -75,12 +72,22 @@ def invitation(servers: Sequence[str], token: str, ca_pin: str, *, proxy: str = 
         )
     dialling.proxy(proxy)  # what is wrong with it is said before anything is sent
     return Invitation(
-        addresses=tuple(dict.fromkeys(address(each) for each in servers)),
+        addresses=found,
         token=token.strip(),
         pin=f"sha256:{pin[1].lower()}",
         proxy=proxy.strip(),
         source=dialling.source(source),
     )
+
+
+def addresses(servers: Sequence[str]) -> tuple[str, ...]:
+    """Return what `--server` says, several times or with commas, in its order; `InvalidError`: `join.address`."""
+    found = dict.fromkeys(address(each) for given in servers for each in given.split(","))
+    if not 1 <= len(found) <= _MOST_ADDRESSES:
+        raise InvalidError(
+            "join.address", f"{len(found)} addresses were given.", f"Give one to {_MOST_ADDRESSES}: --server."
+        )
+    return tuple(found)
 
 
 def address(text: str) -> str:

@@ -4,14 +4,14 @@
 import argparse
 from collections.abc import Sequence
 
-from checkvalve.agent.commands import acting, joining, line, looking, ruling, running, storing
+from checkvalve.agent.commands import acting, joining, line, looking, redialling, ruling, running, storing
 from checkvalve.agent.commands.line import HOME
 from checkvalve.agent.commands.running import SIMULATED, SOCKETS
 from checkvalve.errors import CheckvalveError
 
 __all__ = ["HOME", "SIMULATED", "SOCKETS", "run"]
 
-GROUPS = (joining, running, looking, acting, storing, ruling)
+GROUPS = (joining, redialling, running, looking, acting, storing, ruling)
 
 EPILOG = """\
 Each command has --help with an example, and --json for programs.

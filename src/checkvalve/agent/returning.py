@@ -56,7 +56,9 @@ def _lifted(situation: Situation, slot: Slot) -> Move | None:
     """Return what last known good needs next, None when it is right (rule 3)."""
     position = situation.position
     degraded = position.state is State.DEGRADED
-    found = lift(situation, slot, returning=True, rebuild=degraded and position.tries > 0)
+    # An engine that was killed in a start never starts that container again: nothing is gained by asking it twice.
+    rebuild = degraded and (position.tries > 0 or position.code == "engine.refused")
+    found = lift(situation, slot, returning=True, rebuild=rebuild)
     if found.steps:
         return Do(found.steps)
     if degraded and found.fetch and situation.failure is None:

@@ -154,6 +154,7 @@ def _refusal(function: Callable[..., object], *args: object) -> CheckvalveError 
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 def test_whatever_people_do_only_what_is_promised_happens(
     database: Database, new_id: Callable[[], str], now: datetime, seed: int

@@ -32,8 +32,7 @@ def add(command: line.Add) -> None:
 
 
 def _join(args: argparse.Namespace) -> int:
-    servers = [each for given in args.server for each in given.split(",")]
-    invited = enrol.invitation(servers, args.token, args.ca_pin, proxy=args.proxy, source=args.source)
+    invited = enrol.invitation(args.server, args.token, args.ca_pin, proxy=args.proxy, source=args.source)
     disk = files.take(args.data)
     try:
         made = asyncio.run(

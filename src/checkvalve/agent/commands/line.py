@@ -63,12 +63,15 @@ def cabinet(added: argparse.ArgumentParser) -> None:
     )
 
 
-def dialling(added: argparse.ArgumentParser) -> None:
-    """Let a command say how the plane is dialled."""
+def dialling(added: argparse.ArgumentParser, unsaid: str | None = "") -> None:
+    """Let a command say how the plane is dialled; what is not said is `unsaid`."""
     added.add_argument(
-        "--proxy", default="", help="HTTP proxy that lets CONNECT through: http://[name:password@]host:port"
+        "--proxy",
+        type=_not_seen,
+        default=unsaid,
+        help="HTTP proxy that lets CONNECT through: http://[name:password@]host:port; - reads it from standard input",
     )
-    added.add_argument("--source", default="", help="local IP address, or network interface, to dial from")
+    added.add_argument("--source", default=unsaid, help="local IP address, or network interface, to dial from")
 
 
 def engines(added: argparse.ArgumentParser) -> None:
@@ -112,6 +115,11 @@ def span(text: str, name: str) -> int:
         said = f"{text!r} is no time." if text else "For how long is not said."
         raise InvalidError("cabinet.span", said, f"Say for how long: {name} 45m, 2h, 90s.")
     return int(found[1]) * _UNITS[found[2]]
+
+
+def _not_seen(text: str) -> str:
+    """Return what was said, or where that is `-` a line of standard input: all users of a machine see arguments."""
+    return sys.stdin.readline().strip() if text == "-" else text
 
 
 def tell(line: str, end: str = "\n") -> None:

@@ -146,7 +146,7 @@ def _findings(args: argparse.Namespace, said: dict[str, Any]) -> int:
 
 async def _before(args: argparse.Namespace) -> list[doctor.Finding]:
     """Look at the way to a plane that this device has not joined."""
-    servers = [enrol.address(each) for given in args.server for each in given.split(",")]
+    servers = enrol.addresses(args.server)
     pin = args.ca_pin.strip().lower()
     pin = pin if pin.startswith("sha256:") or not pin else f"sha256:{pin}"
     return await checking.before(servers, pin, args.proxy, args.source)
