@@ -34,6 +34,20 @@ async def test_a_fault_at_any_place_of_an_attempt_ends_in_old_new_or_degraded(fa
 
 
 @told
+async def test_a_refusal_has_one_receipt_whenever_the_agent_dies() -> None:
+    for point in await device_faults.points("journal"):
+        if point.story == "refused":
+            await device_faults.tried(point)
+
+
+@told
+async def test_what_an_engine_was_not_there_to_take_is_asked_of_it_again() -> None:
+    for point in await device_faults.points("daemon"):
+        if (point.story, point.how) == ("bad first", "before the step, back at once, agent alive"):
+            await device_faults.tried(point)
+
+
+@told
 async def test_the_stories_have_an_agent_write_in_every_state_there_is() -> None:
     states = {state for story in NEW for state in (await device_faults.unharmed(story)).states}
     assert states == set(State) - {State.WAITING_APPROVAL}, "nobody is asked for an approval yet"

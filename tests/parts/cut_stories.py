@@ -24,7 +24,7 @@ from checkvalve.agent.engine import simulation
 from checkvalve.agent.engine.ground import Ground
 from checkvalve.agent.engine.simulation import World
 from checkvalve.agent.laying.folders import Folders
-from checkvalve.agent.link.simulated import Kept
+from checkvalve.agent.link.plane import Kept
 from checkvalve.agent.link.simulated import Simulated as Link
 from checkvalve.agent.permits.simulated import NO, Simulated
 from checkvalve.agent.ports import OpenBlob

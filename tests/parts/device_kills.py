@@ -5,20 +5,35 @@ In memory the places are the writings of its disk, and the steps of its engine, 
 taken and nobody heard. On a real engine they are the records of its journal.
 """
 
+import contextlib
 import functools
 import random
 from collections.abc import Callable, Iterable
 from itertools import count
 
-import pytest
-
 from checkvalve.agent import holds, policy, window
 from checkvalve.agent.disk.simulated import PowerCut
+from checkvalve.agent.engine import simulation
 from checkvalve.agent.permits.simulated import NO, Simulated
+from checkvalve.errors import UnavailableError
+from checkvalve.protocol import workload
 from checkvalve.protocol.exchange import State, Tag
 from tests.agent import filled, small
 from tests.agent.device import Cut, Device
 from tests.agent.engine.images import Made
+from tests.parts import settled
+from tests.parts.settled import End, Shown
+
+SQUATTER = "squatter"
+PORTS = ("tcp :8080",)
+
+
+def without_a_layer(number: int) -> Made:
+    """Return a release one blob of which is not what it says, so that it can never be had."""
+    made = small.pair(number)
+    (image,) = made.read.images.values()
+    return Made(made.manifest, {**made.blobs, image.layers[-1].digest: b"x" * image.layers[-1].size})
+
 
 NEW: dict[str, Made] = {
     "good": small.pair(2),
@@ -31,6 +46,8 @@ NEW: dict[str, Made] = {
     "values": filled.release(1),
     "bad values": filled.release(1),
     "permit": small.quick(2),
+    "refused": without_a_layer(2),
+    "neither": small.exits(2, after=2),
 }
 OLD: dict[str, Made | None] = {
     "good": small.pair(1),
@@ -43,10 +60,13 @@ OLD: dict[str, Made | None] = {
     "values": filled.release(1),
     "bad values": filled.release(1),
     "permit": small.quick(1),
+    "refused": small.pair(1),
+    "neither": small.made(1, {"web": {"ports": (workload.Port(target=80, published=8080),)}}),
 }
+QUICK = [name for name in NEW if name not in {"refused", "neither"}]
 POLICY = b'{"permit": {"kind": "file", "path": "/run/line/permit"}, "window": "opened"}'
 TAG = Tag(id="01jd0000000000000000000001", name="Anna", reason="pump seal", at=1, by="device")
-BAD = frozenset({"bad", "spoils", "bad first", "bad values"})
+BAD = frozenset({"bad", "spoils", "bad first", "bad values", "refused", "neither"})
 DOES = {"values": "log=new", "bad values": "exit=1;after=1s"}  # what the new values say; the old ones say nothing
 BACK: dict[str, Callable[[Device], None]] = {"power": Device.crash, "kill": Device.kill}
 MOST = 400  # more places to be cut short than any attempt here has
@@ -109,7 +129,11 @@ def _again(chance: random.Random, device: Device) -> None:
 
 async def started(name: str, seed: int) -> Device:
     """Return a device on which the release before runs, if there is one."""
-    device = Device(seed=seed)
+    return await begun(Device(seed=seed), name)
+
+
+async def begun(device: Device, name: str) -> Device:
+    """Have the release before run on a device, if there is one, and people stand in the way if the story has some."""
     old = OLD[name]
     if old is not None:
         attempt = filled.order(device, old, 1) if old.read.open else device.order(old, 1)
@@ -124,11 +148,8 @@ async def started(name: str, seed: int) -> Device:
 
 async def cut(device: Device, name: str, *backs: Callable[[Device], None]) -> bool:
     """Have a release ordered and be cut short; then the device finds its way by itself. Tell whether it was cut."""
-    if name in DOES:
-        attempt = filled.order(device, NEW[name], 2, version=2, DOES=DOES[name], recipe="new")
-    else:
-        attempt = device.order(NEW[name], 2)
-    ended = functools.partial(_ended, device, attempt)
+    before, attempt = ordered(device, name)
+    ended = functools.partial(let, device, name, before, attempt)
     was_cut = False
     for back in backs:
         try:
@@ -138,17 +159,41 @@ async def cut(device: Device, name: str, *backs: Callable[[Device], None]) -> bo
             was_cut = True
             device.steps.cut_at = None
             back(device)
-            _one_at_most(device)
+            settled.never_mixed(shown(device, attempt, before))
     device.disk.memory.cut_at = device.steps.cut_at = None
     await device.drive(ended)
     await device.settle()
-    _judge(device, attempt, name)
+    judge(device, attempt, before, name)
     return was_cut
 
 
-def _ended(device: Device, attempt: str) -> bool:
-    """Tell whether the attempt has ended; while it waits, let people take one thing out of its way."""
+def ordered(device: Device, name: str) -> tuple[str, str]:
+    """Have the new release ordered; return the attempt that is active, "" for none, and the new one."""
+    active = device.parts.slots.active
+    before = "" if active is None else active.attempt
+    if name in DOES:
+        return before, filled.order(device, NEW[name], 2, version=2, DOES=DOES[name], recipe="new")
+    return before, device.order(NEW[name], 2)
+
+
+def let(device: Device, name: str, before: str, attempt: str) -> bool:
+    """Tell whether the attempt has ended; while it waits, let people take one thing out of its way.
+
+    Who is told that it did not work tries it again.
+    """
+    with contextlib.suppress(UnavailableError):
+        return _let(device, name, before, attempt)
+    return False
+
+
+def _let(device: Device, name: str, before: str, attempt: str) -> bool:
     match device.position.state:
+        case State.VERIFYING if name == "neither":
+            _squat(device)
+        case State.DEGRADED if name == "neither":
+            if device.ended(attempt):
+                assert settled.settled(shown(device, attempt, before)) == "degraded"
+                _leave(device)
         case State.HELD if holds.here(device.disk):
             holds.lift(device.disk, TAG.id)
         case State.WAITING_WINDOW if window.opened(device.disk, device.clock) is None:
@@ -158,30 +203,36 @@ def _ended(device: Device, attempt: str) -> bool:
     return False
 
 
-def _one_at_most(device: Device) -> None:
-    """Of what the engine may start again by itself, all is of one release."""
+def _squat(device: Device) -> None:
+    """Have somebody else's container take the port that the old release needs."""
     with device.ground.world(device.clock.monotonic()) as world:
-        loud = {each.attempt for each in world.boxes.values() if each.policy != "no"}
-        running = {each.attempt for each in world.boxes.values() if each.status == "running"}
-    assert len(loud) <= 1
-    assert len(running) <= 1
+        taken = simulation.Box(SQUATTER, SQUATTER, "nobody", "", "", "", "", "", ports=PORTS, policy="always")
+        simulation.start(world.boxes.setdefault(SQUATTER, taken), world.now)
 
 
-def _judge(device: Device, attempt: str, name: str) -> None:
-    """It is all old or all new, and the plane has heard of it once."""
-    told = [each for each in device.receipts if each.attempt == attempt]
+def _leave(device: Device) -> None:
+    with device.ground.world(device.clock.monotonic()) as world:
+        world.boxes.pop(SQUATTER, None)
+
+
+def shown(device: Device, attempt: str, before: str) -> Shown:
+    """Return what is to be seen of a device, of an attempt and of the one that was active before."""
+    with device.ground.world(device.clock.monotonic()) as world:
+        boxes = settled.of_world(world)
+        networks = frozenset(name for name, owner in world.networks.items() if owner == device.id)
+    told = tuple(each.outcome for each in device.receipts if each.attempt == attempt)
+    active, others = device.parts.slots.active, frozenset({SQUATTER})
+    return Shown(device.id, attempt, before, device.position.state, active, boxes, networks, told, others)
+
+
+def judge(device: Device, attempt: str, before: str, name: str) -> End:
+    """Return what it has come to: all old or all new, files and values too, and the plane has heard it all once."""
+    end = settled.settled(shown(device, attempt, before))
     old = OLD[name]
     assert device.at_rest
-    match device.position.state:
-        case State.COMMITTED:
-            assert name not in BAD
-            runs: Made | None = NEW[name]
-        case State.ROLLED_BACK | State.REFUSED:
-            runs = old
-        case _:
-            pytest.fail(f"{device.position.state}: {device.position.reason}")
+    assert end == "old" or (end == "new" and name not in BAD)
+    runs = NEW[name] if end == "new" else old
     assert device.runs == (runs.digest if runs else "")
-    assert [each.outcome for each in told] == [device.position.state]
     active = device.parts.slots.active
     if active is not None and "recipes" in active.volumes:
         assert device.engine.files(active.volumes["recipes"]) == {"number": active.manifest.version}
@@ -194,3 +245,4 @@ def _judge(device: Device, attempt: str, name: str) -> None:
     journal = device.parts.journal
     numbers = [key[2] for key in sorted(device.plane.kept.events) if key[1] == journal.id]
     assert numbers == list(range(1, journal.seq + 1))
+    return end

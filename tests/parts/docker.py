@@ -11,15 +11,18 @@ namespaces, as after an upgrade or a power cut, and programs of the tests may be
 
 import contextlib
 import ctypes
+import http.client
+import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -29,6 +32,10 @@ from tests.parts.missing import missing
 BUSYBOX = Path("/bin/busybox")
 _SOON = 60.0
 _CLONE_NEWNET = 0x40000000
+_UNPLUGGED = """
+for link in $(ip -o link show type bridge | cut -d: -f2); do ip link delete $link; done
+iptables -F; iptables -X; iptables -t nat -F; iptables -t nat -X
+"""
 _FLAGS = "--data-root=/run/data --exec-root=/run/exec --pidfile=/run/pid --storage-driver=vfs".split()
 
 
@@ -54,6 +61,14 @@ class Engine:
         ran = self._client(*words, stdin=stdin)
         assert ran.returncode == 0, ran.stderr.decode()
         return ran.stdout.decode().strip()
+
+    def ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Return what its API says of this path: in a hundredth of the time that its client takes."""
+        with contextlib.closing(http.client.HTTPConnection("localhost", timeout=_SOON)) as asked:
+            asked.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            asked.sock.connect(f"{self.directory}/docker.sock")
+            asked.request("GET", path)
+            return json.loads(asked.getresponse().read())
 
     def answers(self) -> bool:
         """Tell whether the engine answers."""
@@ -95,14 +110,8 @@ class Engine:
     @contextlib.contextmanager
     def entered(self) -> Iterator[None]:
         """Put this thread, and those it starts, on the containers' networks for a while."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        ours, theirs = Path("/proc/thread-self/ns/net"), Path(f"/proc/{self.leader.pid}/ns/net")
-        with ours.open("rb") as before, theirs.open("rb") as there:
-            assert libc.setns(there.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-            try:
-                yield
-            finally:
-                assert libc.setns(before.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        with entered(self.leader.pid):
+            yield
 
     def restart(self, *, power: bool = False, how: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon and start it again on the same data; `power`: everything ends at once, containers too."""
@@ -114,6 +123,24 @@ class Engine:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(process), signal.SIGKILL if power else how)
         if not _wait(lambda: not (self.directory / "again").exists() and self.answers(), _SOON):
+            pytest.fail("the Docker engine did not start again:\n" + (self.directory / "log").read_text()[-4000:])
+
+    @contextlib.contextmanager
+    def halted(self) -> Iterator[Path]:
+        """End all there is at once, lend where its data are, and start the daemon again on what is left of them."""
+        (self.directory / "again").touch()
+        (self.directory / "halt").touch()
+        (init,) = (process for process in processes(self.namespace) if _command(process).startswith("sh\0"))
+        apart = str(Path(f"/proc/{init}/ns/pid").readlink())
+        for process in _within("pid", apart) - {init}:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
+        _wait(lambda: not any(_command(each).startswith(_program("dockerd")) for each in _within("pid", apart)), _SOON)
+        with self.entered():  # what a machine loses with its power
+            subprocess.run(["sh", "-c", _UNPLUGGED], check=True, capture_output=True)
+        yield Path(f"/proc/{init}/root/run/data")
+        (self.directory / "halt").unlink()
+        if not _wait(self.answers, _SOON):
             pytest.fail("the Docker engine did not start again:\n" + (self.directory / "log").read_text()[-4000:])
 
     def stop(self) -> None:
@@ -139,7 +166,8 @@ def running(directory: Path) -> Iterator[Engine]:
     apart = "setpriv --pdeathsig KILL unshare -n -m --propagation private -p --fork --kill-child --mount-proc".split()
     # /run is empty in there, and the namespace's own.
     setup = "mount -t tmpfs none /run && ip link set lo up"
-    inside = f'{setup}; while "$0" "$@"; [ -e {directory}/again ]; do rm {directory}/again; done'
+    halt = f"while [ -e {directory}/halt ]; do sleep 0.1; done"
+    inside = f'{setup}; while "$0" "$@"; [ -e {directory}/again ]; do rm {directory}/again; {halt}; done'
     with (directory / "log").open("wb") as log:
         leader = subprocess.Popen(
             [
@@ -164,6 +192,19 @@ def running(directory: Path) -> Iterator[Engine]:
         yield engine
     finally:
         engine.stop()
+
+
+@contextlib.contextmanager
+def entered(process: int) -> Iterator[None]:
+    """Put this thread, and those it starts, on the networks of a process for a while."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    ours, theirs = Path("/proc/thread-self/ns/net"), Path(f"/proc/{process}/ns/net")
+    with ours.open("rb") as before, theirs.open("rb") as there:
+        assert libc.setns(there.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        try:
+            yield
+        finally:
+            assert libc.setns(before.fileno(), _CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
 
 
 def processes(namespace: str) -> set[str]:

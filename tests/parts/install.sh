@@ -14,6 +14,8 @@ ls /usr/share/fonts/truetype/*/*.ttf >/dev/null 2>&1 || missing="$missing fonts-
 [ -x /usr/sbin/dockerd ] || missing="$missing docker.io"
 [ -x /bin/busybox ] || missing="$missing busybox-static"
 command -v ip >/dev/null 2>&1 || missing="$missing iproute2"
+# What asks every port of a device (tests/parts/closed.py).
+command -v nmap >/dev/null 2>&1 || missing="$missing nmap"
 
 [ -n "$missing" ] || exit 0
 

@@ -15,7 +15,7 @@ BOOK = Path("build/proofs.json")
 PAGE = Path("docs/reference/proofs.md")
 HEAD = """# Proofs
 
-Made by `make proofs`; never edited by hand. A round is one seed of the matrix; every round of the last run held.
+Made by `make proofs`; never edited by hand. A round is one seed or one point of the matrix; all of the last run held.
 
 | proof | rounds | last run | commit |
 |---|---|---|---|

@@ -81,6 +81,8 @@ def test_every_step_may_be_taken_twice(bench: Bench) -> None:
     bench.run(story)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)  # each step waits until the engine has let go of the one before, and of a copy for the disk
 @pytest.mark.parametrize("after", [0.0, 0.001, 0.005, 0.02, 0.1])
 def test_a_step_that_was_cut_short_is_taken_again_to_the_same_end(bench: Bench, after: float) -> None:
     device, release = new_device(), images.data(int(after * 1000) + 10)
@@ -228,6 +230,7 @@ def test_a_stopped_container_that_restarts_always_runs_again_after_the_daemon_re
     of = slot(device, release)
     policies = {"kept": "always", "taken": "no", "stopped": "unless-stopped", "on": "unless-stopped"}
     slots = {name: slot(device, release) for name in policies}
+    volume = f"{device}-before"
     del of
 
     async def before() -> None:
@@ -239,10 +242,12 @@ def test_a_stopped_container_that_restarts_always_runs_again_after_the_daemon_re
                 await engine.do(steps.Policy(each.container("web"), "no"))
             if name != "on":
                 await engine.do(steps.Stop(each.container("web"), 1_000))
+        await engine.do(steps.MakeVolume(volume))
         await engine.close()
 
     async def after() -> None:
         engine = bench.engine(device, release.blobs)
+        await engine.do(steps.MakeVolume(volume))  # Docker does not say any more whose it is, unless it is asked for it
         found = await until(engine, lambda seen: sum(each.state == "running" for each in seen.containers) >= 2)
         by_name = {each.name: each.state for each in found.containers}
         assert {name: by_name[each.container("web")] for name, each in slots.items()} == {
