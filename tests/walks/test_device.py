@@ -213,7 +213,7 @@ def test_a_retired_device_is_shut_out_for_good_and_what_runs_on_it_goes_on(
     assert pump.status().active == estate.releases[GOOD].digest
 
 
-@BOTH
+@ONE
 def test_a_copy_of_a_device_is_found_out_and_both_are_shut_out_until_a_person_chooses(
     estate: Estate, agent: Callable[..., Agent], tmp_path: Path
 ) -> None:
@@ -307,7 +307,7 @@ def test_a_device_whose_clock_is_wrong_joins_takes_a_release_and_renews(
     assert estate.device(pump).trust is Trust.ACCEPTED
 
 
-@BOTH
+@ONE
 def test_tokens_that_are_used_up_mistyped_over_or_of_another_plane_let_nobody_in(
     estate: Estate, agent: Callable[..., Agent]
 ) -> None:

@@ -21,12 +21,6 @@ ONE = pytest.mark.parametrize("lent", ["sqlite"], indirect=True, scope="module")
 OTHER = pytest.mark.parametrize(
     "lent", [pytest.param("postgresql", marks=pytest.mark.real_parts)], indirect=True, scope="module"
 )
-BOTH = pytest.mark.parametrize(
-    "lent",
-    ["sqlite", pytest.param("postgresql", marks=pytest.mark.real_parts)],
-    indirect=True,
-    scope="module",
-)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +44,7 @@ def fleet(lent: Fleet) -> Fleet:
     return lent
 
 
-@BOTH
+@ONE
 def test_a_canary_goes_first_then_the_rest_and_every_receipt_is_there_once(fleet: Fleet) -> None:
     version = fleet.fresh()
     ident = fleet.start(version)
@@ -70,7 +64,7 @@ def test_a_canary_goes_first_then_the_rest_and_every_receipt_is_there_once(fleet
     assert fleet.estate.verified(fleet.canary, kept.digest)["receipt"]["attempt"] == first.attempt
 
 
-@BOTH
+@ONE
 def test_a_plane_killed_during_a_rollout_loses_no_count_and_doubles_none(fleet: Fleet) -> None:
     seed = random.randrange(1_000_000)
     moments = random.Random(seed).sample(rollout_kills.MOMENTS, KILLS)

@@ -13,7 +13,7 @@ from checkvalve.errors import CheckvalveError
 from checkvalve.protocol.reach import Bind, Device, Log
 from checkvalve.protocol.workload import HttpProbe, Service, TcpProbe
 from tests.agent.engine import hosts, images
-from tests.agent.engine.benches import SOON, RealBench, made, new_device, seen, slot
+from tests.agent.engine.benches import SOON, RealBench, made, new_device, seen, slot, until
 from tests.agent.engine.hosts import Ground
 
 pytestmark = [pytest.mark.real_parts, pytest.mark.slow]
@@ -150,6 +150,7 @@ def test_a_log_of_docker_s_own_form_is_kept_and_read(real: RealBench, log: Log) 
     async def story() -> None:
         engine = real.engine(device, release.blobs)
         await made(engine, of, start=True)
+        await until(engine, lambda seen: seen.of(of.attempt)["web"].state == "exited")  # then all of it was said
         assert await engine.logs(of.container("web"), 10, 1_000) == "said\n"
         await engine.do(steps.Remove(of.container("web")))
         await engine.close()

@@ -262,8 +262,8 @@ def _said(said: Done) -> Data:
 
 
 def _cancel(view: View, errand: Errand, device: Device) -> Data | None:
-    if errand.state is not State.WAITING:
-        return None
+    if errand.state is not State.WAITING or not view.may(Permission.DEVICE_READ, device.scope):
+        return None  # of a device that was moved out of sight not even the refusal says where it is
     right = release_view.no_right(view, RIGHT[errand.kind], device.scope)
     why = texts.say("errand.cancel_why_given" if errand.given_at else "errand.cancel_why")
     return release_view.deed("cancel", "errand", right, why)
