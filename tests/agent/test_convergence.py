@@ -196,6 +196,7 @@ def count(make: Callable[[], Device]) -> int:
     return made.operations - before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [False, True], ids=["update", "first"])
 @pytest.mark.parametrize("ending", ENDINGS)
 @pytest.mark.parametrize("daemon", [False, True], ids=["agent", "whole device"])

@@ -317,6 +317,7 @@ class Line:
 ACTS = "yes yes yes no hang lift lift open open open brief close spoil mend mend restart 1 3 30".split()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, 3)), min_size=5, max_size=40))
 def test_nothing_is_switched_unless_the_last_answer_was_yes_no_tag_hangs_and_the_window_is_open(

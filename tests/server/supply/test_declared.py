@@ -222,6 +222,7 @@ PARTS = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(PARTS, max_size=8).map("".join), st.text("$A{}x:/.", max_size=5))
 @settings(max_examples=200, deadline=None)
 def test_any_text_with_dollar_signs_is_refused_or_filled(text: str, value: str) -> None:

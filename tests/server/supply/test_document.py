@@ -89,6 +89,7 @@ def test_a_node_counts_what_its_aliases_stand_for() -> None:
     assert node.depth == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "bomb"),
     [

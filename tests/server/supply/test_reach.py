@@ -252,6 +252,7 @@ NODES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.dictionaries(WORDS, NODES, min_size=1, max_size=4), st.booleans())
 @settings(max_examples=400, deadline=None)
 def test_whatever_stands_below_a_word_is_answered(body: dict[str, object], allowed: bool) -> None:  # noqa: FBT001

@@ -166,6 +166,7 @@ SHUT_OUT: dict[str, tuple[Callable[[Crossing, Machine], None], tuple[int, str]]]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SHUT_OUT)
 @pytest.mark.parametrize(
     ("method", "path"),
