@@ -117,6 +117,24 @@ async def test_a_device_that_observes_is_held_or_busy_refuses_and_says_why() -> 
 
 
 @told
+async def test_a_restart_that_was_cut_short_stops_nothing_once_a_tag_hangs() -> None:
+    story = await sent()
+    device = story.device
+    device.steps.cut_at = device.steps.taken + 1  # the power goes when the container is about to be stopped
+    story.order(errands.restart(1))
+    with pytest.raises(BaseExceptionGroup):
+        await story.told(1)
+    device.steps.cut_at = None
+    holds.hang(device.disk, TAG)
+    taken = device.steps.taken
+    await story.back(Device.kill)
+    await story.told(1)
+    assert (story.done(1).outcome, story.done(1).code) == ("failed", "errand.cut")
+    assert "a lock-out tag hangs" in story.done(1).reason
+    assert device.steps.taken == taken, "what runs was left alone"
+
+
+@told
 async def test_a_reboot_takes_a_clear_yes_of_the_permit_now_and_waits_for_none() -> None:
     story = await sent()
     parts, disk = story.device.parts, story.device.disk

@@ -4,7 +4,8 @@
 Rules: 1. it is judged in the turn in which it is done: what was so a moment ago may not be; 2. the file of errands says
 what is about to be done before each of the two steps. Cut short before the start, the same is done again; after it, a
 container that runs was started; 3. where a switch has begun since it was cut short, nothing is done: what runs is that
-attempt's matter; 4. a moment later it is looked at, and what is said is what was seen then.
+attempt's matter. Where a tag hangs since, nothing that runs is stopped; 4. a moment later it is looked at, and what is
+said is what was seen then.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Any
 
 from msgspec import structs
 
-from checkvalve.agent import findings
+from checkvalve.agent import findings, local
 from checkvalve.agent.erranding import End
 from checkvalve.agent.errands import Open
 from checkvalve.agent.parts import Parts
@@ -75,7 +76,8 @@ async def _waited(parts: Parts, done: "asyncio.Future[Failure | None]") -> Failu
 
 async def _restarted(parts: Parts, kept: Open, item: Restart, observed: Observed, begin: Begin) -> Failure | None:
     """Stop and start it; return why it was not begun (rules 1 to 3)."""
-    if not kept.begun:
+    again = kept.begun > 0
+    if not again:
         found = begin(structs.replace(kept, stage="stopping"))
         if isinstance(found, Failure):
             return found
@@ -87,6 +89,8 @@ async def _restarted(parts: Parts, kept: Open, item: Restart, observed: Observed
         return Failure(
             "errand.service", f"There is no container of {item.service} now: the device is about to make it."
         )
+    if again and kept.stage == "stopping" and container.state in _RUNS and local.read(parts.disk, parts.clock).tags:
+        return Failure("errand.cut", "It was cut short, and a lock-out tag hangs since: what runs was left as it is.")
     if kept.stage == "stopping":
         await parts.engine.do(Stop(container.name, grace))
         kept = structs.replace(kept, stage="starting")
