@@ -4,6 +4,7 @@
 With `CHECKVALVE_KILL_AT=N` in its environment it ends by SIGKILL as soon as it has written N records to its journal.
 With `CHECKVALVE_AHEAD=SECONDS` its wall clock is so far ahead (behind, if negative; not before 1970).
 With `CHECKVALVE_RETURN=SECONDS` it tries the first address of its plane again so soon.
+After failures it waits some seconds at most before it asks again, not minutes: tests wait for it.
 It imports nothing else, so that its memory is the agent's.
 """
 
@@ -14,13 +15,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from checkvalve import clock, ids
-from checkvalve.agent import main
+from checkvalve.agent import main, parts
 from checkvalve.agent.journal import Journal
 from checkvalve.agent.link import tls
 
 KILL_AT = "CHECKVALVE_KILL_AT"
 AHEAD = "CHECKVALVE_AHEAD"
 RETURN = "CHECKVALVE_RETURN"
+MOST, FIRST = 4.0, 1.0  # seconds to wait after failures
 
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,6 +31,7 @@ def _run() -> int:
     left = int(os.environ.get(KILL_AT, "0"))
     ahead = float(os.environ.get(AHEAD, "0"))
     tls.RETURN = float(os.environ.get(RETURN, tls.RETURN))
+    parts.backoff.__defaults__ = (MOST, FIRST)
     if left:
         _dies_after(left)
     if ahead:

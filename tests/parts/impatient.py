@@ -36,7 +36,7 @@ class Deadly:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._count: Counter[str] = Counter()
+        self._count: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
     def install(self) -> None:
@@ -62,7 +62,7 @@ class Deadly:
             self.meet(name, done.result(), "after")
 
     def meet(self, name: str, value: object, how: str) -> None:
-        """End the process, if this is the moment; count what was committed."""
+        """Count, and end the process if this is the moment."""
         try:
             wanted = self._file.read_text().split()
         except FileNotFoundError:
@@ -70,11 +70,11 @@ class Deadly:
             return
         if not _about_a_rollout(name, value):
             return
-        with self._lock:
-            if wanted == [name, str(self._count[name] + 1), how]:
+        with self._lock:  # each moment by itself: several writes may be carried out before they are committed as one
+            self._count[name, how] += 1
+            if wanted == [name, str(self._count[name, how]), how]:
                 self._file.unlink()
                 os.kill(os.getpid(), signal.SIGKILL)
-            self._count[name] += how == "after"
 
 
 def _about_a_rollout(name: str, value: object) -> bool:

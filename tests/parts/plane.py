@@ -85,9 +85,9 @@ class PlaneProcess:
         """Take its power away."""
         return self._end(signal.SIGKILL)
 
-    def died(self) -> int:
+    def died(self, seconds: float) -> int:
         """Wait until it has ended by itself; return how."""
-        return self._end(0)
+        return self._end(0, seconds)
 
     def close(self) -> None:
         """Take its power away and hang up for everybody."""
@@ -111,11 +111,11 @@ class PlaneProcess:
         """Return what the plane logged so far."""
         return (self.directory / "log").read_text()
 
-    def _end(self, number: int) -> int:
+    def _end(self, number: int, seconds: float = 30) -> int:
         if self._process is None:
             return 0
         self._process.send_signal(number)
-        code = self._process.wait(30)
+        code = self._process.wait(seconds)
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._process = None
