@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.demo.test_demo import FACTS
+from tests.demo.test_demo import running
 from tests.parts import docker
 
 COMMAND = (sys.executable, "-m", "checkvalve.main", "demo", "--exit", "--engine", "docker")
+FACTS = 29
 KINDS = (("ps", "-aq"), ("network", "ls", "-q"), ("image", "ls", "-aq"), ("volume", "ls", "-q"))
 
 
@@ -34,3 +35,10 @@ def test_the_demo_holds_on_docker_and_leaves_nothing_there(tmp_path: Path) -> No
         assert said[1].startswith("The containers run on Docker ")
         assert [set(engine.run(*kind).split()) for kind in KINDS] == before
         assert [file.name for file in tmp_path.iterdir()] == ["demo-report.html"]
+        page = (tmp_path / "demo-report.html").read_text()
+        assert f"{FACTS} of {FACTS} facts held" in page
+        assert page.count("<svg") == 5
+        for remote in ("http://", "src=", "href=", "@import", "url("):
+            assert remote not in page
+        assert "https://" not in page.replace("https://127.0.0.1", "")
+        assert running(tmp_path) == []

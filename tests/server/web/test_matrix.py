@@ -2,7 +2,8 @@
 """Every route, every role, one's own organisation and another: what is expected follows from the roles' data."""
 
 import asyncio
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from checkvalve.server.access import roles
 from checkvalve.server.access.model import Permission, ScopeKind
 from checkvalve.server.audit.model import Kind
+from checkvalve.server.db import dialect
 from checkvalve.server.web import app
 from checkvalve.server.web.auth import PUBLIC, Need
 from tests.server.web import filled, gear, goods, sent
@@ -376,6 +378,11 @@ def _expected(route: tuple[str, str], need: Permission | Need, role: str, *, own
     return 404 if not own or role not in roles.BUILT_IN else 200 if granted else 403
 
 
+def _sampled(plant: Plant) -> Sequence[str]:
+    """Return the roles to see at a route: all, and on PostgreSQL two: rules know no engine, queries meet both."""
+    return ROLES if plant.plane.db.kind == dialect.SQLITE else random.sample(ROLES, 2)
+
+
 def test_the_table_of_this_test_has_every_route(plant: Plant) -> None:
     assert set(PREPARE) == set(_routes(plant))
 
@@ -384,7 +391,7 @@ def test_the_table_of_this_test_has_every_route(plant: Plant) -> None:
 def test_each_role_may_exactly_what_its_data_says(plant: Plant) -> None:
     surprises = []
     for route, need in _routes(plant).items():
-        for role in ROLES:
+        for role in _sampled(plant):
             for org in ("north", "south") if isinstance(need, Permission) else ("north",):
                 user = plant.users["north", role]
                 if not isinstance(need, Permission):  # it may end their session, or change their password
@@ -419,7 +426,7 @@ def test_what_another_organisation_has_reads_like_what_is_not_there(plant: Plant
     for route, need in _routes(plant).items():
         if "{" not in route[1] or not isinstance(need, Permission):
             continue
-        for role in ROLES:
+        for role in _sampled(plant):
             user = plant.users["north", role]
             foreign = Cell(plant, user, "south", headers=user.headers)
             PREPARE[route](foreign)
