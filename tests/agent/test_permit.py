@@ -468,6 +468,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ODD)
 @told
 async def test_a_permit_command_that_misbehaves_never_lets_it_switch(tmp_path: Path, how: str) -> None:

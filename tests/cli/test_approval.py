@@ -58,6 +58,7 @@ def test_a_voter_reads_who_goes_first(terminal: Terminal, impostor: Impostor) ->
         assert told in terminal.done("approval", "show", WHO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shown", "asked"),
     [

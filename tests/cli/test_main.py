@@ -52,6 +52,7 @@ def test_each_command_says_what_it_does_with_an_example_that_is_its_own(
         assert option in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_no_password_or_token_is_an_argument(terminal: Terminal, words: tuple[str, ...]) -> None:
     said = terminal.done(*words, "--help")

@@ -34,6 +34,7 @@ def test_a_file_without_the_mark_is_refused() -> None:
         contracts.text("[importlinter]\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("importer", "line", "contract"),
     [

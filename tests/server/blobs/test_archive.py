@@ -169,6 +169,7 @@ def test_links_are_followed_among_members_only(blobs: Blobs) -> None:
     assert len(contents.items) == 3
 
 
+@pytest.mark.slow
 def test_a_chain_of_many_links_is_walked_once(blobs: Blobs) -> None:
     members = [other(f"{number}", tarfile.SYMTYPE, f"{number + 1}") for number in range(20_000)]
     contents = unpack(blobs, archives.tar([*members, file("20000", b"x")]))

@@ -135,6 +135,7 @@ def test_a_password_that_guards_nothing_is_refused_with_what_to_do(password: str
     assert password not in str(refused.value) or not password
 
 
+@pytest.mark.slow
 @given(st.text(max_size=1100), st.text(max_size=20))
 def test_every_text_is_taken_or_refused_and_what_is_taken_can_be_stored(password: str, login: str) -> None:
     assert _judged(password, login).startswith("password.") or stored_passwords.verify(

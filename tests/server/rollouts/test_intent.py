@@ -99,6 +99,7 @@ def test_an_intent_comes_back_from_its_bytes_and_makes_the_same_again(intent: In
     assert intents.compose(Intent.read(data)) == data
 
 
+@pytest.mark.slow
 @given(intentions, intentions)
 def test_different_intents_have_different_bytes(one: Intent, other: Intent) -> None:
     same = intents.compose(one) == intents.compose(other)

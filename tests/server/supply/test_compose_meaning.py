@@ -318,6 +318,7 @@ def _answered(source: bytes) -> None:
         assert all(problem.line >= 1 for problem in found)
 
 
+@pytest.mark.slow
 @given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace"))))
 @settings(max_examples=300, deadline=None)
 def test_any_bytes_are_answered(source: bytes) -> None:

@@ -119,6 +119,7 @@ def test_a_side_stays_one_short_line() -> None:
     assert len(line[2]) < 450
 
 
+@pytest.mark.slow
 @given(files(), files())
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])  # most files are bad
 def test_there_is_a_difference_exactly_when_the_manifests_differ(one: object, other: object) -> None:

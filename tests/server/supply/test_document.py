@@ -130,6 +130,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_costs_little_time(name: str) -> None:
     begun = time.process_time()

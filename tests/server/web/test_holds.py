@@ -155,6 +155,7 @@ def _tags(here: Crossing, given: Answer) -> list[str]:
     return [tag.id for tag in item.tags]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stirred", [True, False])
 def test_a_tag_and_its_end_reach_devices_that_wait_within_a_second(here: Crossing, *, stirred: bool) -> None:
     machines = [here.world.machine() for _ in range(3)]

@@ -384,6 +384,7 @@ def test_connections_are_refused_when_descriptors_run_out(run: Run, pki: Pki) ->
 REQUEST = b"GET / HTTP/1.1\r\nhost: plane\r\n\r\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "answered"),
     [
@@ -420,6 +421,7 @@ def test_a_blank_line_does_not_keep_an_idle_connection(run: Run, pki: Pki) -> No
     run(story())
 
 
+@pytest.mark.slow
 def test_a_body_that_keeps_its_pace_may_take_longer_than_one_time(run: Run, pki: Pki) -> None:
     async def story() -> None:
         one = listener(App(), pki.devices(), body_time=0.5, body_pace=10)

@@ -182,6 +182,7 @@ def _walked(
         between()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ONWARD)
 def test_a_list_read_in_stretches_has_neither_gap_nor_double(plant: Plant, reader: User, name: str) -> None:
     plant.rollout(plant.organisations["site"], plant.person(plant.organisations["site"]), proposed=True)
