@@ -42,6 +42,15 @@ def test_a_program_that_stays_ends_when_it_is_asked_to(
     assert process.wait(10) == 0
 
 
+def test_a_program_that_stays_says_its_line_first(tmp_path: Path) -> None:
+    process = subprocess.Popen([_file(tmp_path, programs.stays(HERE, "here"))], stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert process.stderr.readline() == b"here\n"
+    process.terminate()
+    assert process.communicate(timeout=10)[1] == b""
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize(("architecture", "machine"), [("amd64", 62), ("arm64", 183)])
 def test_a_program_is_one_small_segment_for_its_machine(architecture: Architecture, machine: int) -> None:
     program = programs.stays(architecture)

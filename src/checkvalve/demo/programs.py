@@ -42,8 +42,8 @@ class Call:
     again: bool = False
 
 
-def stays(architecture: Architecture) -> bytes:
-    """Return a program that does nothing until it gets SIGTERM or SIGINT, and then ends with 0.
+def stays(architecture: Architecture, line: str = "") -> bytes:
+    """Return a program that says `line` on stderr, if any, and waits for SIGTERM or SIGINT, and then ends with 0.
 
     The kernel drops signals that the first process of a container has no handler for, unless they are blocked: so they
     are blocked, and waited for.
@@ -53,6 +53,7 @@ def stays(architecture: Architecture) -> bytes:
         architecture,
         (
             Call("rt_sigprocmask", (_SIG_BLOCK, signals, 0, 8)),
+            *([_say(line)] if line else []),
             Call("rt_sigtimedwait", (signals, 0, 0, 8), again=True),  # it fails when the process is stopped and goes on
             Call("exit_group", (0,)),
         ),
@@ -61,15 +62,19 @@ def stays(architecture: Architecture) -> bytes:
 
 def ends(architecture: Architecture, code: int, seconds: int, line: str) -> bytes:
     """Return a program that waits so many seconds, says `line` on stderr, and ends with `code`."""
-    said = f"{line}\n".encode()
     return _elf(
         architecture,
         (
             Call("nanosleep", (Data(struct.pack("<QQ", seconds, 0)), 0)),
-            Call("write", (_STDERR, Data(said), len(said))),
+            _say(line),
             Call("exit_group", (code,)),
         ),
     )
+
+
+def _say(line: str) -> Call:
+    said = f"{line}\n".encode()
+    return Call("write", (_STDERR, Data(said), len(said)))
 
 
 def _elf(architecture: Architecture, calls: Sequence[Call]) -> bytes:

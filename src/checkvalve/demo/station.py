@@ -21,6 +21,7 @@ SOAK, SHORT = 5, 2  # seconds; hours on a real line
 CONVERTS, BREAKS = 1, 3  # seconds
 PROGRAM, MISTYPED = "program", "programme"
 CONVERTED, WHY = "recipes converted", "control: valve table has a wrong checksum"
+STEERS = "steering 4 valves"
 LABEL = "checkvalve-demo"
 """Every container of the demo carries it; its value is the directory that the demo plays in."""
 
@@ -71,6 +72,7 @@ _SERVICES = {
 }
 # A simulated engine runs no program: there a service says what its program does.
 _SCRIPTS = {
+    "pump-control:1.1": f"log={STEERS}",
     "pump-convert:1.1": f"exit=0;after={CONVERTS}s;log={CONVERTED}",
     "pump-control:1.2": f"exit=1;after={BREAKS}s;log={WHY}",
 }
@@ -86,7 +88,7 @@ def compose(version: str, mark: str, *, simulated: bool) -> str:
     top: dict[str, object] = {"version": version, "soak": f"{SOAK}s"}
     if version == FILLED:
         # Played, a program that is not there is a word that means nothing.
-        program = "" if simulated else PROGRAM
+        program = _SCRIPTS["pump-control:1.1"] if simulated else PROGRAM
         top |= {"soak": f"{SHORT}s", "secrets": {"plc-password": {}}}
         top["variables"] = {"PLC_ADDRESS": {"kind": "address"}, "PROGRAM": program}
     text = f"name: {NAME}\nx-checkvalve: {json.dumps(top)}\nservices:\n"
@@ -136,7 +138,7 @@ def _program(image: str, architecture: Architecture) -> bytes:
         return programs.ends(architecture, 0, CONVERTS, CONVERTED)
     if image == "pump-control:1.2":
         return programs.ends(architecture, 1, BREAKS, WHY)
-    return programs.stays(architecture)
+    return programs.stays(architecture, STEERS if image == "pump-control:1.1" else "")
 
 
 def _tar(files: dict[str, bytes]) -> bytes:

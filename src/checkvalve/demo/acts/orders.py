@@ -7,6 +7,7 @@ from checkvalve import clock
 from checkvalve.demo.facts import Fact
 from checkvalve.demo.fleet import until
 from checkvalve.demo.stage import Stage
+from checkvalve.demo.station import STEERS
 
 TITLE = "A small order: what did it say, and start it again; but not while a tag hangs"
 SERVICE = "control"
@@ -25,14 +26,14 @@ def _logs(stage: Stage) -> Fact:
     begun = clock.monotonic()
     done = _ended(stage, _ordered(stage, agent.device, kind="logs", lines=50))
     seconds = clock.monotonic() - begun
-    words = anna.raw(f"/api/v1/errands/{done['id']}/content") if done["state"] == "done" else b""
+    words = anna.raw(f"/api/v1/errands/{done['id']}/content").decode() if done["state"] == "done" else ""
     entries = _entries(stage, done["id"])
     return Fact(
         "What containers said is had from afar without a shell: ordered, done once, signed by the device, recorded",
-        f"{done['state']} after {seconds:.1f} s, {len(words)} bytes; in the record: {', '.join(entries)}",
-        f"< {SOON:.0f} s; ordered and ended, once each",
+        f"{done['state']} after {seconds:.1f} s: {'; '.join(words.splitlines())}; in the record: {', '.join(entries)}",
+        f"< {SOON:.0f} s, what `control` said; ordered and ended, once each",
         f"checkvalve device logs {agent.name}",
-        done["state"] == "done" and seconds < SOON and entries == ["errand.end", "errand.order"],
+        STEERS in words and seconds < SOON and entries == ["errand.end", "errand.order"],
     )
 
 
