@@ -38,6 +38,11 @@ _TAKEN = {
     "You have to remove that container to be able to reuse that name: that name is already in use",
     "response": 500,
 }
+_HAD = {
+    "cause": "volume already exists",
+    "message": "adding volume to state: name d-data is in use: volume already exists",
+    "response": 500,
+}
 _PAUSED = {
     "cause": "container state improper",
     "message": "container 692e81 is running or paused, refusing to clean up: container state improper",
@@ -51,6 +56,7 @@ class Podman:
 
     def __init__(self) -> None:
         self.container: dict[str, object] = {}
+        self.volume: dict[str, object] = {}
         self.asked: list[str] = []
         self.events: list[str] = []
         self.status = "running"
@@ -78,6 +84,8 @@ class Podman:
         if path.startswith("/containers/"):
             state = {"State": {"Status": self.status}, "HostConfig": {"RestartPolicy": {"Name": ""}}}
             return self.container | state if self.container else None
+        if path.startswith("/volumes/"):
+            return self.volume or None
         if path.startswith("/images/sha256:"):
             return {"Id": path.split("/")[2].removeprefix("sha256:")}
         known: dict[str, object] = {"/version": _VERSION, "/networks": [], "/volumes": {}, "/images/json": []}
@@ -89,6 +97,8 @@ class Podman:
                 return web.json_response(_TAKEN, status=500)
             self.made(request.query["name"], (await request.json())["Labels"])
             return web.json_response({"Id": _IDENTITY, "Warnings": []}, status=201)
+        if path == "/volumes/create":
+            return web.json_response(_HAD, status=500)
         if path.endswith("/update"):
             return web.Response(text="Not Found\n", status=404)
         if path.endswith("/connect"):
@@ -183,6 +193,24 @@ def test_what_is_paused_is_let_go_on_before_it_is_stopped(tmp_path: Path) -> Non
         await engine.do(steps.Stop("web", 1_000))
         assert podman.asked == [f"POST /containers/it/{word}" for word in ("stop", "unpause", "stop")]
         assert podman.status == "exited"
+
+    play(tmp_path, device, story)
+
+
+def test_a_volume_that_another_ask_made_meanwhile_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Podman refuses one of two who ask at once: after a death in the middle of a step both of them are the agent."""
+    device = new_device()
+
+    async def story(podman: Podman, engine: Docker) -> None:
+        foreign: dict[str, object] = {"Name": "d-data", "Labels": {}}
+        for there, code in ((dict[str, object](), "engine.refused"), (foreign, "engine.foreign")):
+            podman.volume = there
+            with pytest.raises(CheckvalveError) as raised:
+                await engine.do(steps.MakeVolume("d-data"))
+            assert raised.value.code == code
+        podman.volume = {"Name": "d-data", "Labels": {steps.DEVICE: device}}
+        await engine.do(steps.MakeVolume("d-data"))
+        assert podman.asked == ["POST /volumes/create"] * 3
 
     play(tmp_path, device, story)
 

@@ -33,9 +33,14 @@ def mark(volume: str, word: str) -> str:
 async def volume(wire: Wire, device: str, name: str, labels: dict[str, str] | None = None) -> None:
     """Have a volume of this device; `ConflictError` (`engine.foreign`) if there is one of another's."""
     body = {"Name": name, "Labels": {steps.DEVICE: device} | (labels or {})}
-    found = await wire.call("POST", "/volumes/create", body=body)
+    try:
+        found = await wire.call("POST", "/volumes/create", body=body)
+    except RefusedError:  # Podman, to one of two who ask at once: the other may be this agent, cut short
+        found = await _there(wire, name)
+        if found is None:
+            raise
     if not (found or {}).get("Labels"):  # since its last start Docker says so of one that was there before
-        found = await wire.call("GET", f"/volumes/{name}")
+        found = await _there(wire, name)
     if ((found or {}).get("Labels") or {}).get(steps.DEVICE) != device:
         raise ConflictError(
             "engine.foreign", f"A volume {name} is there that this device did not make.", "Rename it, or remove it."
@@ -44,12 +49,19 @@ async def volume(wire: Wire, device: str, name: str, labels: dict[str, str] | No
 
 async def wait_for(wire: Wire, device: str, name: str) -> None:
     """Mark a volume as awaited before a container that mounts it makes it; nothing if it is there."""
+    if await _there(wire, name) is None:
+        await volume(wire, device, mark(name, "awaited"), {reading.OF: name})
+
+
+async def _there(wire: Wire, name: str) -> dict[str, Any] | None:
+    """Return what the engine says of a volume, None if it has none of this name."""
     try:
-        await wire.call("GET", f"/volumes/{name}")
+        found: dict[str, Any] = await wire.call("GET", f"/volumes/{name}")
     except RefusedError as error:
         if error.status != 404:
             raise
-        await volume(wire, device, mark(name, "awaited"), {reading.OF: name})
+        return None
+    return found
 
 
 async def possible(wire: Wire, device: str, volume: str) -> None:
