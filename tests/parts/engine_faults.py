@@ -256,8 +256,10 @@ async def _through(device: Struck, story: str) -> End:
     attempt = device.order(STORIES[story](next(device.numbers)))
 
     def seen() -> None:
-        if device.back is not None and not device.back.done():
-            return
+        if device.back is not None:
+            if not device.back.done():
+                return
+            device.back.result()  # if it never came back, that is what is to be read
         settled.never_mixed(device.shown(attempt, before))
 
     def over() -> bool:
