@@ -43,7 +43,8 @@ async def test_a_device_cut_at_each_writing_and_each_step_comes_back_to_old_or_n
         after = await device_kills.at_each_step(name, how, after=True)
         print(f"{name}, {how}: {writings} writings, {before} steps before and {after} after")
         assert writings > 20
-        assert before == after > 2
+        assert before == after
+        assert before > 2 or (before, name) == (0, "refused")  # what is not what it says never reaches the engine
 
 
 @told
