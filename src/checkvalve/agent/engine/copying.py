@@ -40,7 +40,7 @@ async def volume(wire: Wire, device: str, name: str, labels: dict[str, str] | No
         if found is None:
             raise
     if not (found or {}).get("Labels"):  # since its last start Docker says so of one that was there before
-        found = await _there(wire, name)
+        found = await wire.call("GET", f"/volumes/{name}")
     if ((found or {}).get("Labels") or {}).get(steps.DEVICE) != device:
         raise ConflictError(
             "engine.foreign", f"A volume {name} is there that this device did not make.", "Rename it, or remove it."
