@@ -25,6 +25,15 @@ AttemptId = NewType("AttemptId", str)
 ValueId = NewType("ValueId", str)
 HoldId = NewType("HoldId", str)
 ErrandId = NewType("ErrandId", str)
+AssessmentId = NewType("AssessmentId", str)
+ReplyId = NewType("ReplyId", str)
+DecisionId = NewType("DecisionId", str)
+EvidenceId = NewType("EvidenceId", str)
+GapId = NewType("GapId", str)
+DeclarationId = NewType("DeclarationId", str)
+SupplierId = NewType("SupplierId", str)
+DocumentId = NewType("DocumentId", str)
+AgreementId = NewType("AgreementId", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26

@@ -18,15 +18,16 @@ from tests.server.access import worlds
 
 # Written by hand from what each role is for; one row a role, in the order of `Permission`.
 TABLE = {
-    #                    sco sco per per acc acc aud app app rol rol rol rel rel rel trs dev dev dev dev dev dev val val
-    #                    rea man rea man rea man rea rea vot rea drf str rea cre sig man rea inv man hol log res rea set
-    "viewer":           "x   .   .   .   .   .   .   x   .   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
-    "operator":         "x   .   .   .   .   .   .   x   .   x   x   x   x   .   .   .   x   x   x   x   x   x   x   x",
-    "release-manager":  "x   .   .   .   .   .   .   x   .   x   x   .   x   x   x   .   x   .   .   .   .   .   x   .",
-    "access-approver":  "x   .   x   .   x   .   .   x   x   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
-    "security-analyst": "x   .   .   .   .   .   x   x   .   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
-    "auditor":          "x   .   x   .   x   .   x   x   .   x   .   .   x   .   .   .   x   .   .   .   .   .   x   .",
-    "platform-admin":   "x   x   x   x   x   x   x   x   .   x   .   .   x   .   .   x   x   x   x   .   .   .   x   .",
+    #                     scope  person audit rollout  release  device                 estate   supplier
+    #                        access    approval              trust                value    scorecard
+    "viewer":            "x  .  .  .  .  .  .  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "operator":          "x  .  .  .  .  .  .  x  .  x  x  x  x  .  .  .  x  x  x  x  x  x  x  x  x  x  x  x  .  x  .",
+    "release-manager":   "x  .  .  .  .  .  .  x  .  x  x  .  x  x  x  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "access-approver":   "x  .  x  .  x  .  .  x  x  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "security-analyst":  "x  .  .  .  .  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  x  .  x  .",
+    "compliance-officer":"x  .  .  .  .  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  x  x  x  x  x  x",
+    "auditor":           "x  .  x  .  x  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "platform-admin":    "x  x  x  x  x  x  x  x  .  x  .  .  x  .  .  x  x  x  x  .  .  .  x  .  x  x  x  x  x  x  x",
 }  # fmt: skip
 
 HERE = Context(ip_address("10.1.2.3"))
@@ -57,7 +58,7 @@ def test_each_role_allows_what_the_table_says_at_and_below_its_scope_only(role: 
             assert answer.allow == (expected[permission] == "x" and below), (role, permission, path)
 
 
-def test_there_are_seven_roles_and_each_permission_is_held_by_one() -> None:
+def test_there_are_eight_roles_and_each_permission_is_held_by_one() -> None:
     assert set(roles.BUILT_IN) == set(TABLE)
     assert frozenset().union(*(role.permissions for role in roles.BUILT_IN.values())) == set(Permission)
 

@@ -45,6 +45,13 @@ class Permission(StrEnum):
     DEVICE_RESTART = "device.restart"
     VALUE_READ = "value.read"
     VALUE_SET = "value.set"
+    ESTATE_READ = "estate.read"
+    ESTATE_DECLARE = "estate.declare"
+    SCORECARD_READ = "scorecard.read"
+    SCORECARD_ANSWER = "scorecard.answer"
+    SCORECARD_MANAGE = "scorecard.manage"
+    SUPPLIER_READ = "supplier.read"
+    SUPPLIER_MANAGE = "supplier.manage"
 
 
 class ScopeKind(StrEnum):

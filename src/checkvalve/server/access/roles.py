@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which roles exist from the first day? Seven, as data. Custom ones will be rows beside them.
+"""Which roles exist from the first day? Eight, as data. Custom ones will be rows beside them.
 
 No role holds both `access.manage` and `approval.vote`: whoever hands out rights does not approve changes (tested).
 """
@@ -14,8 +14,13 @@ _LOOK = frozenset(
         Permission.RELEASE_READ,
         Permission.DEVICE_READ,
         Permission.VALUE_READ,
+        Permission.ESTATE_READ,
+        Permission.SCORECARD_READ,
+        Permission.SUPPLIER_READ,
     }
 )
+_ANSWER = {Permission.ESTATE_DECLARE, Permission.SCORECARD_ANSWER}
+_ASSESS = _ANSWER | {Permission.SCORECARD_MANAGE, Permission.SUPPLIER_MANAGE}
 
 _ALL = (
     Role("viewer", "Sees sites, devices, releases and rollouts.", _LOOK),
@@ -23,6 +28,7 @@ _ALL = (
         "operator",
         "Drafts and starts rollouts, sets values, hangs tags, reads logs, restarts, invites devices and retires them.",
         _LOOK
+        | _ANSWER
         | {
             Permission.ROLLOUT_DRAFT,
             Permission.ROLLOUT_START,
@@ -45,7 +51,14 @@ _ALL = (
         _LOOK | {Permission.APPROVAL_VOTE, Permission.ACCESS_READ, Permission.PERSON_READ},
     ),
     Role(
-        "security-analyst", "Reads the record beside the fleet, and follows exposure.", _LOOK | {Permission.AUDIT_READ}
+        "security-analyst",
+        "Reads the record beside the fleet, follows exposure, and answers assessments.",
+        _LOOK | {Permission.AUDIT_READ, Permission.SCORECARD_ANSWER},
+    ),
+    Role(
+        "compliance-officer",
+        "Runs assessments, declares the estate, keeps the gap plan and what is asked of suppliers; reads the record.",
+        _LOOK | _ASSESS | {Permission.AUDIT_READ},
     ),
     Role(
         "auditor",
@@ -54,8 +67,10 @@ _ALL = (
     ),
     Role(
         "platform-admin",
-        "Keeps the tree of sites, people, their roles, devices and the root of trust; approves and starts nothing.",
+        "Keeps the tree of sites, people, their roles, devices and the root of trust, and runs the first assessment; "
+        "approves and starts nothing.",
         _LOOK
+        | _ASSESS
         | {
             Permission.SCOPE_MANAGE,
             Permission.PERSON_READ,

@@ -510,7 +510,178 @@ values_key = sa.Table(
     sa.Column("noted_at", Instant, nullable=False),
 )
 
+# What a scorecard was read by (questions, scheme, guide), as bytes by digest, kept at first use: history stays true.
+standards = sa.Table(
+    "standards",
+    metadata,
+    sa.Column("digest", Key, primary_key=True),  # sha256:… of the content
+    sa.Column("kind", Key, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("kept_at", Instant, nullable=False),
+)
+
+# One assessment of an organisation or a site. `result` is what it came to, canonical JSON, kept when it was closed.
+assessments = sa.Table(
+    "assessments",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("title", sa.String, nullable=False),
+    sa.Column("state", Key, nullable=False, index=True),
+    sa.Column("questions", Key, sa.ForeignKey("standards.digest"), nullable=False),
+    sa.Column("scheme", Key, sa.ForeignKey("standards.digest"), nullable=False),
+    sa.Column("guide", Key, sa.ForeignKey("standards.digest"), nullable=False),
+    sa.Column("opened_by", Key, nullable=False),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("ended_by", Key),
+    sa.Column("ended_at", Instant),
+    sa.Column("why", sa.String, nullable=False, server_default=""),  # of one that was dropped
+    sa.Column("result", sa.LargeBinary),
+)
+
+# Who said what: rows are added and stay; a person's newest on a question counts, and "" takes back what they said.
+replies = sa.Table(
+    "replies",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("assessment", Key, sa.ForeignKey("assessments.id"), nullable=False, index=True),
+    sa.Column("question", Key, nullable=False),
+    sa.Column("person", Key, nullable=False, index=True),
+    sa.Column("said", Key, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("comment", sa.String, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
+# What was settled where people said different things; rows are added and stay, the newest on a question counts.
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("assessment", Key, sa.ForeignKey("assessments.id"), nullable=False, index=True),
+    sa.Column("question", Key, nullable=False),
+    sa.Column("said", Key, nullable=False),
+    sa.Column("reason", sa.String, nullable=False),
+    sa.Column("comment", sa.String, nullable=False),
+    sa.Column("by", Key, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
+# What backs an answer: a file that is kept here, or the address and digest of one that is kept elsewhere.
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("assessment", Key, sa.ForeignKey("assessments.id"), nullable=False, index=True),
+    sa.Column("question", Key, nullable=False),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("link", sa.String, nullable=False),  # "" of a file
+    sa.Column("digest", Key, nullable=False, index=True),  # sha256:…
+    sa.Column("size", sa.BigInteger, nullable=False),  # 0 of a link
+    sa.Column("period_from", sa.Date),
+    sa.Column("period_to", sa.Date),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("expires", sa.Date),
+    sa.Column("note", sa.String, nullable=False),
+    sa.Column("added_by", Key, nullable=False),
+    sa.Column("added_at", Instant, nullable=False),
+    sa.Column("removed_by", Key),
+    sa.Column("removed_at", Instant),
+    sa.Column("removed_why", sa.String, nullable=False, server_default=""),
+)
+
+# The gap plan of a place: a step of the guide, or one of its own.
+gaps = sa.Table(
+    "gaps",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("section", Key, nullable=False),
+    sa.Column("step", Key, nullable=False),  # "" of one's own
+    sa.Column("text", sa.String, nullable=False),
+    sa.Column("owner", sa.String, nullable=False),
+    sa.Column("due", sa.Date),
+    sa.Column("state", Key, nullable=False, index=True),
+    sa.Column("note", sa.String, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("changed_by", Key, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+)
+
+# How many of a class there are at a place, managed or not. Rows are added and stay; the newest of a class counts.
+declarations = sa.Table(
+    "declarations",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("kind", Key, nullable=False),  # device or legacy
+    sa.Column("class_name", sa.String, nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("note", sa.String, nullable=False),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+)
+
+suppliers = sa.Table(
+    "suppliers",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),  # an organisation
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("contact", sa.String, nullable=False),
+    sa.Column("supplies", sa.String, nullable=False),
+    sa.Column("support_end", sa.Date),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("ended_by", Key),
+    sa.Column("ended_at", Instant),
+    sa.Column("ended_why", sa.String, nullable=False, server_default=""),
+)
+
+# A clause or a questionnaire of an organisation, one row a version; its text is final once it was asked to be approved.
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("kind", Key, nullable=False),  # clause or questionnaire
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("title", sa.String, nullable=False),
+    sa.Column("text", sa.String, nullable=False),
+    sa.Column("digest", Key, nullable=False),  # sha256:… of kind, version, title and text
+    sa.Column("state", Key, nullable=False, index=True),
+    sa.Column("approval", Key),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("approved_at", Instant),
+    sa.UniqueConstraint("scope", "kind", "version"),
+)
+
+# How a supplier stands to a document: rows are added and stay, the newest of a pair counts.
+agreements = sa.Table(
+    "agreements",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("supplier", Key, sa.ForeignKey("suppliers.id"), nullable=False, index=True),
+    sa.Column("document", Key, sa.ForeignKey("documents.id"), nullable=False, index=True),
+    sa.Column("state", Key, nullable=False),
+    sa.Column("note", sa.String, nullable=False),
+    sa.Column("by", Key, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
 OWNERS = {
+    "standards": "scorecard",
+    "assessments": "scorecard",
+    "replies": "scorecard",
+    "decisions": "scorecard",
+    "evidence": "scorecard",
+    "gaps": "scorecard",
+    "declarations": "estate",
+    "suppliers": "suppliers",
+    "documents": "suppliers",
+    "agreements": "suppliers",
     "errands": "errands",
     "values_key": "values",
     "value_entries": "values",
