@@ -33,5 +33,5 @@ def standard(**documents: bytes) -> Standard:
 
 def answers(**sections: str) -> Mapping[str, Said | None]:
     """Return answers, five signs a section: 0 to 4, ? not sure, x not applicable, - nothing yet; the rest is 4."""
-    said = {section: "44444" for section in SECTIONS} | sections
+    said = dict.fromkeys(SECTIONS, "44444") | sections
     return {f"{name}{at}": WORDS[sign] for name, signs in said.items() for at, sign in enumerate(signs, 1)}

@@ -12,6 +12,8 @@ Ident = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9._-]{1,40}\Z")]
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`answers` has the keys 0 to 4."""
+
     id: Ident
     text: str
     why: str
@@ -22,30 +24,42 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[section]]` of questions.toml."""
+
     id: Ident
     title: str
     question: list[Question]
 
 
 class Questions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """questions.toml."""
+
     id: Ident
     version: Ident
     section: Sections
 
 
 class Points(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an answer is worth at most."""
+
     max: Number
 
 
 class NotSure(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """So many Not Sure ask for an internal audit."""
+
     audit_at: Number
 
 
 class NotApplicable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of a section may not apply."""
+
     max_per_section: Number
 
 
 class OfSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bands are lower bounds; `low` is below `low_below`."""
+
     max: Number
     low_below: Number
     strong: Number
@@ -53,12 +67,16 @@ class OfSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfTotal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bands are lower bounds."""
+
     max: Number
     strong: Number
     developing: Number
 
 
 class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """scheme.toml."""
+
     id: Ident
     version: Ident
     inferred: bool
@@ -71,6 +89,8 @@ class Scheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`place` or `until` is there, or both."""
+
     id: Ident
     text: str
     guide: str
@@ -82,6 +102,8 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Guidance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One `[[section]]` of guide.toml."""
+
     id: Ident
     low: str
     at_risk: list[str]
@@ -91,6 +113,8 @@ class Guidance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Guide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """guide.toml."""
+
     version: Ident
     reading: list[str]
     not_sure: str

@@ -6,6 +6,7 @@ Errors name the file and the place in it, since whoever owns other bands edits t
 
 import tomllib
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,7 @@ from checkvalve.server.scorecard.standard import Bands, Guidance, Guide, Questio
 LARGEST = 256 << 10  # bytes of a file
 LONGEST = 600  # characters of a text
 POINTS = tuple("01234")
+File = TypeVar("File", bound=msgspec.Struct)
 MEND = "Mend the file, or take a copy of the one that is shipped and change its numbers."
 
 
@@ -38,7 +40,7 @@ def standard(questions: bytes, scheme: bytes, guide: bytes) -> Standard:
     return Standard(asked.id, asked.version, sections, scored, guided, documents)
 
 
-def _read[T: msgspec.Struct](content: bytes, name: str, shape: type[T]) -> T:
+def _read(content: bytes, name: str, shape: type[File]) -> File:
     if len(content) > LARGEST:
         raise _file(name, f"it is larger than {LARGEST >> 10} KiB")
     try:
@@ -58,7 +60,7 @@ def _read[T: msgspec.Struct](content: bytes, name: str, shape: type[T]) -> T:
 
 
 def _texts(found: object) -> Iterator[str]:
-    """Yield every text; keys that may be empty were left out of the shape's need, not written as ""."""
+    """Yield every text that has to say something; a place and an until may be empty."""
     if isinstance(found, dict):
         for key, value in found.items():
             yield from () if value == "" and key in ("place", "until") else _texts(value)

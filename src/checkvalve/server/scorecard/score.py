@@ -39,7 +39,7 @@ class Score:
 def of(standard: Standard, answers: Mapping[str, Said | None]) -> Score:
     """Return what `answers` (question id to what was said; absent or None: nothing yet) come to.
 
-    Not Sure counts 0 points. What does not apply leaves the denominator, and the section is scaled to its maximum again.
+    Not Sure counts 0 points. What does not apply leaves the denominator, and the section is scaled to its maximum.
     """
     sections = tuple(_section(standard.scheme, section, answers) for section in standard.sections)
     scores = [each.score for each in sections if each.score is not None]

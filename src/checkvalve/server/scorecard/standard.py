@@ -7,8 +7,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
 
+from checkvalve.crypto import digests
 from checkvalve.errors import NotFoundError
 
 
@@ -28,12 +28,16 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Section:
+    """Questions that are scored together, in the order in which they are asked."""
+
     id: str
     title: str
     questions: tuple[Question, ...]
 
 
 class BandName(StrEnum):
+    """Where a score lies. Said with a word and a shape, never with a colour alone."""
+
     STRONG = "strong"
     DEVELOPING = "developing"
     AT_RISK = "at_risk"
@@ -93,6 +97,8 @@ class Guidance:
 
 @dataclass(frozen=True, slots=True)
 class Guide:
+    """What scores mean, by section; `reading` says how to read it, `not_sure` what many Not Sure ask for."""
+
     version: str
     reading: tuple[str, ...]
     not_sure: str
@@ -113,7 +119,7 @@ class Standard:
     @property
     def digests(self) -> Mapping[str, str]:
         """Return `sha256:…` of each document, by kind."""
-        return {kind: f"sha256:{sha256(content).hexdigest()}" for kind, content in self.documents.items()}
+        return {kind: f"sha256:{digests.sha256_hex(content)}" for kind, content in self.documents.items()}
 
     @property
     def questions(self) -> tuple[Question, ...]:
