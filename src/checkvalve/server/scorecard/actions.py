@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening, answering, settling and ending assessments, and what backs the answers.
+
+The caller has judged the right at the assessment's place. What was said and settled is added, never changed: whoever
+changes their mind says something new.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from checkvalve.canonical import Json
+from checkvalve.crypto import digests
+from checkvalve.errors import ConflictError, InvalidError
+from checkvalve.ids import AssessmentId, EvidenceId, PersonId
+from checkvalve.protocol.scorecard import Kept
+from checkvalve.server.access import queries as access_queries
+from checkvalve.server.audit import writes as audit_writes
+from checkvalve.server.audit.model import Act
+from checkvalve.server.db.database import Tx
+from checkvalve.server.scorecard import decide, keeping, proof, queries, score, writes
+from checkvalve.server.scorecard.model import Assessment, Decision, Evidence, Reply, State
+from checkvalve.server.scorecard.standard import Standard
+
+
+def open(  # noqa: A001 - the word of the house; each argument is one thing that is opened
+    tx: Tx, act: Act, new_id: AssessmentId, person: PersonId, scope: str, title: str, standard: Standard
+) -> Assessment:
+    """Begin an assessment of an organisation, a site or an area, read by `standard`, whose bytes are kept.
+
+    Raises `NotFoundError` (`scope.not_found`), `InvalidError` (`assessment.scope`, `assessment.title`),
+    `ConflictError` (`assessment.open`).
+    """
+    node = access_queries.at(tx, scope)
+    if node is None:
+        raise InvalidError(
+            "assessment.scope",
+            "The plane itself is not assessed: organisations, sites and areas are.",
+            "Name an organisation, a site or an area.",
+        )
+    if queries.open_at(tx, scope) is not None:
+        raise ConflictError(
+            "assessment.open",
+            "An assessment of this place is open already.",
+            "Answer that one; everybody with the right may.",
+        )
+    known = standard.digests
+    opened = Assessment(
+        id=new_id,
+        scope=scope,
+        title=decide.title(title, f"{node.name}, {act.at:%Y-%m-%d}"),
+        state=State.OPEN,
+        questions=known["questions"],
+        scheme=known["scheme"],
+        guide=known["guide"],
+        opened_by=person,
+        opened_at=act.at,
+    )
+    writes.keep(tx, standard, act.at)
+    writes.open_(tx, opened)
+    audit_writes.record(tx, act, "assessment.open", f"assessment:{new_id}", scope, {"title": opened.title, **known})
+    return opened
+
+
+def reply(tx: Tx, act: Act, wanted: Reply) -> Reply:
+    """Take what one person says to one question; the same again is kept once. Return it as it is kept.
+
+    Raises `NotFoundError` (`assessment.not_found`, `scorecard.question`), `ConflictError` (`assessment.ended`),
+    `InvalidError` (`reply.reason`, `reply.comment`).
+    """
+    found = _open(tx, wanted.assessment)
+    queries.standard_of(tx, found).question(wanted.question)
+    reason, comment = decide.reason(wanted.said, wanted.reason), decide.comment(wanted.comment)
+    kept = replace(wanted, reason=reason, comment=comment, at=act.at)
+    theirs = [each for each in queries.replies(tx, found.id) if each.person == kept.person]
+    before = next((each for each in reversed(theirs) if each.question == kept.question), None)
+    again = before is not None and replace(before, id=kept.id, at=kept.at) == kept
+    if not again:
+        writes.reply(tx, kept)
+    facts: dict[str, Json] = {
+        "again": again,
+        "before": _word(before),
+        "question": kept.question,
+        "said": _word(kept),
+    }
+    audit_writes.record(tx, act, "assessment.reply", f"assessment:{found.id}", found.scope, facts)
+    return before if again and before is not None else kept
+
+
+def settle(tx: Tx, act: Act, wanted: Decision) -> Decision:
+    """Settle what counts where people differ; it counts until somebody says something else again.
+
+    Raises `NotFoundError` (`assessment.not_found`, `scorecard.question`), `ConflictError` (`assessment.ended`,
+    `decision.needless`), `InvalidError` (`reply.reason`, `reply.comment`).
+    """
+    found = _open(tx, wanted.assessment)
+    result = queries.result(tx, found)
+    result.standard.question(wanted.question)
+    outcome = result.outcome[wanted.question]
+    decide.needed(outcome)
+    reason, comment = decide.reason(wanted.said, wanted.reason), decide.comment(wanted.comment)
+    kept = replace(wanted, reason=reason, comment=comment, at=act.at)
+    writes.decision(tx, kept)
+    facts: dict[str, Json] = {
+        "question": kept.question,
+        "said": kept.said.value,
+        "words": {word.person: _word(word) for word in outcome.words},
+    }
+    audit_writes.record(tx, act, "assessment.settle", f"assessment:{found.id}", found.scope, facts)
+    return kept
+
+
+def close(
+    tx: Tx, act: Act, assessment_id: AssessmentId, person: PersonId, estate: Mapping[str, int], managed: int
+) -> Assessment:
+    """Close an assessment and keep its result for good. `estate` are the declared totals, `managed` our devices there.
+
+    Raises `NotFoundError` (`assessment.not_found`), `ConflictError` (`assessment.ended`, `assessment.unfinished`).
+    """
+    before = _open(tx, assessment_id)
+    result = queries.result(tx, before)
+    decide.finished(result.outcome, result.declared)
+    kept = Kept(
+        declared=keeping.shown(result.standard, result.declared),
+        defensible=keeping.shown(result.standard, result.defensible),
+        answers=queries.answers(result, act.at),
+        sites=queries.sites_within(tx, before.scope),
+        estate=dict(estate),
+        managed=managed,
+    )
+    content = keeping.dump(kept)
+    after = replace(before, state=State.CLOSED, ended_by=person, ended_at=act.at, result=content)
+    writes.end(tx, after)
+    facts: dict[str, Json] = {
+        "internal_audit": result.declared.internal_audit,
+        "lowest": list(result.declared.lowest),
+        "not_sure": result.declared.not_sure,
+        "result": f"sha256:{digests.sha256_hex(content)}",
+        "total": score.shown(result.declared.total),
+    }
+    audit_writes.record(tx, act, "assessment.close", f"assessment:{before.id}", before.scope, facts)
+    return after
+
+
+def drop(tx: Tx, act: Act, assessment_id: AssessmentId, person: PersonId, why: str) -> Assessment:
+    """Give an assessment up; what was said in it stays readable, and counts nowhere.
+
+    Raises `NotFoundError` (`assessment.not_found`), `ConflictError` (`assessment.ended`), `InvalidError`
+    (`assessment.why`).
+    """
+    before = _open(tx, assessment_id)
+    after = replace(before, state=State.DROPPED, ended_by=person, ended_at=act.at, why=decide.why(why))
+    writes.end(tx, after)
+    audit_writes.record(tx, act, "assessment.drop", f"assessment:{before.id}", before.scope, {"why": after.why})
+    return after
+
+
+def add_evidence(tx: Tx, act: Act, wanted: Evidence) -> Evidence:
+    """Add what backs an answer; of a file, whose bytes the caller has kept and whose digest it has computed.
+
+    Raises `NotFoundError` (`assessment.not_found`, `scorecard.question`), `ConflictError` (`assessment.ended`,
+    `evidence.many`), `InvalidError` (`evidence.name`, `evidence.link`, `evidence.digest`, `evidence.dates`,
+    `evidence.size`).
+    """
+    found = _open(tx, wanted.assessment)
+    queries.standard_of(tx, found).question(wanted.question)
+    there = len(queries.evidence(tx, found.id, wanted.question, removed=False))
+    kept = replace(proof.added(wanted, there), added_at=act.at)
+    writes.evidence_(tx, kept)
+    audit_writes.record(tx, act, "evidence.add", f"evidence:{kept.id}", found.scope, _facts(kept))
+    return kept
+
+
+def remove_evidence(tx: Tx, act: Act, evidence_id: EvidenceId, person: PersonId, why: str) -> Evidence:
+    """Say that evidence does not back its answer any more; what it was stays in the history.
+
+    Raises `NotFoundError` (`evidence.not_found`), `ConflictError` (`assessment.ended`, `evidence.removed`),
+    `InvalidError` (`evidence.name`).
+    """
+    before, found = queries.evidence_one(tx, evidence_id)
+    decide.still_open(found)
+    reason = proof.removing(before, why)
+    after = replace(before, removed_by=person, removed_at=act.at, removed_why=reason)
+    writes.removed(tx, after)
+    facts = _facts(before) | {"why": reason}
+    audit_writes.record(tx, act, "evidence.remove", f"evidence:{evidence_id}", found.scope, facts)
+    return after
+
+
+def _open(tx: Tx, assessment_id: AssessmentId) -> Assessment:
+    found = queries.assessment(tx, assessment_id)
+    decide.still_open(found)
+    return found
+
+
+def _word(reply: Reply | None) -> str:
+    """Return what somebody said, "" where they said nothing or took it back."""
+    return reply.said.value if reply is not None and reply.said is not None else ""
+
+
+def _facts(evidence: Evidence) -> dict[str, Json]:
+    return {
+        "assessment": evidence.assessment,
+        "digest": evidence.digest,
+        "link": evidence.link,
+        "name": evidence.name,
+        "question": evidence.question,
+        "size": evidence.size,
+    }
