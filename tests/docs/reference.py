@@ -28,6 +28,7 @@ MEANINGS = {
     "blobs": "directory of images, on a disk of its own if you like; empty is `blobs` in the data directory",
     "largest_archive": "bytes of the largest archive that `image import` takes",
     "log": "`debug`, `info`, `warning` or `error`; JSON lines on standard error, plain ones on a terminal",
+    "scheme": "a file with other bands of the scorecard; a path that is not absolute begins in the data directory",
 }
 
 

@@ -13,7 +13,7 @@ from tests.demo.test_demo import running
 from tests.parts import docker
 
 COMMAND = (sys.executable, "-m", "checkvalve.main", "demo", "--exit", "--engine", "docker")
-FACTS = 29
+FACTS = 31
 KINDS = (("ps", "-aq"), ("network", "ls", "-q"), ("image", "ls", "-aq"), ("volume", "ls", "-q"))
 
 

@@ -143,6 +143,17 @@ def test_a_setting_nobody_knows_stops_the_plane_with_its_name(plane: PlaneProces
     assert "prot" in refused.stderr
 
 
+def test_a_scheme_whose_bands_overlap_stops_the_plane_with_what_is_wrong(plane: PlaneProcess) -> None:
+    shipped = Path("src/checkvalve/server/scorecard/data/scheme.toml").read_text()
+    (plane.directory / "bands.toml").write_text(shipped.replace("developing = 8", "developing = 18"))
+    file = plane.directory / "checkvalve.toml"
+    file.write_text('scheme = "bands.toml"\n' + file.read_text())
+    said = _run("serve", "--data", str(plane.directory))
+    assert (said.returncode, "the bands of section overlap" in said.stderr) == (1, True), said.stderr
+    (plane.directory / "bands.toml").unlink()
+    assert "bands.toml, cannot be read" in _run("serve", "--data", str(plane.directory)).stderr
+
+
 def test_settings_that_init_wrote_read_back_as_they_were_given(tmp_path: Path) -> None:
     given = settings.Settings(
         plane='Vattenverk "Norra"\\', names=("plåne.example", "::1"), operators=settings.Listener("::", 1)

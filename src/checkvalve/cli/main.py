@@ -21,12 +21,14 @@ from checkvalve.cli.commands import (
     config,
     credential,
     device,
+    estate,
     hold,
     image,
     keys,
     person,
     release,
     rollout,
+    scorecard,
     trust,
     verify,
 )
@@ -161,6 +163,8 @@ for noun in (
     device,
     config,
     hold,
+    estate,
+    scorecard,
     verify,
 ):
     noun.register(app)

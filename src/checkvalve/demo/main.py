@@ -24,6 +24,7 @@ from checkvalve.demo.acts import (
     plug,
     record,
     rights,
+    scorecard,
     supply,
     two_people,
     values,
@@ -38,6 +39,7 @@ Act = Callable[[Stage], list[Fact]]
 
 ACTS: tuple[tuple[str, Act], ...] = (
     (founding.TITLE, founding.play),
+    (scorecard.TITLE, scorecard.play),
     (supply.TITLE, supply.play),
     (devices.TITLE, devices.play),
     (two_people.TITLE, two_people.play),

@@ -4,12 +4,13 @@
 A score is shown rounded down to a tenth; `None` says there is none (nothing applies, or something is not answered yet).
 """
 
-from datetime import date, datetime
+from datetime import date
 
-import msgspec
+from checkvalve.protocol import api
+from checkvalve.protocol.api import Id, Path, Text, Time, Word
 
 
-class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Asked(api.Answer, frozen=True):
     """One question as it is asked."""
 
     id: str
@@ -22,7 +23,7 @@ class Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checks: list[str]
 
 
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Section(api.Answer, frozen=True):
     """What one section came to. `band`: strong, developing, at_risk, "" without a score."""
 
     id: str
@@ -37,7 +38,7 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     too_many_not_applicable: bool
 
 
-class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Score(api.Answer, frozen=True):
     """What an assessment came to. `lowest` names the sections of the lowest score: it is never averaged away."""
 
     total: float | None
@@ -51,7 +52,7 @@ class Score(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inferred: bool  # the bands are the project's reading
 
 
-class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Answer(api.Answer, frozen=True):
     """One question's answer as it counts. `standing`: unanswered, agreed, differ, decided. `measured` is None: no data.
 
     `claim`: declared_only, agree, contradicted, understated, blind, unproven, unanswered (docs/guide/scorecard.md).
@@ -66,7 +67,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     claim_reason: str
 
 
-class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Kept(api.Answer, frozen=True):
     """The result as it is kept when an assessment is closed: final bytes, canonical JSON of this.
 
     `sites`: id path and name of the sites that were there. `declared`: totals of the declared estate, by kind.
@@ -80,7 +81,7 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     managed: int
 
 
-class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Reply(api.Answer, frozen=True):
     """What one person said; `said` None: they took it back."""
 
     id: str
@@ -90,10 +91,10 @@ class Reply(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     said: str | None
     reason: str
     comment: str
-    at: datetime
+    at: Time
 
 
-class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Decision(api.Answer, frozen=True):
     """What was settled, by whom and when. `counts`: nobody said something else since."""
 
     id: str
@@ -103,11 +104,11 @@ class Decision(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     comment: str
     by: str
     name: str
-    at: datetime
+    at: Time
     counts: bool
 
 
-class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Evidence(api.Answer, frozen=True):
     """What backs an answer. `state`: held, linked, expired, removed, damaged (its bytes are not what they were)."""
 
     id: str
@@ -122,12 +123,12 @@ class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires: date | None
     note: str
     added_by: str
-    added_at: datetime
+    added_at: Time
     state: str
     removed_why: str = ""
 
 
-class Assessment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Assessment(api.Answer, frozen=True):
     """One assessment in a list."""
 
     id: str
@@ -136,8 +137,8 @@ class Assessment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: str
     state: str
     opened_by: str
-    opened_at: datetime
-    ended_at: datetime | None
+    opened_at: Time
+    ended_at: Time | None
     answered: int
     asked: int
     declared: Score | None  # of an open one: as it stands
@@ -145,10 +146,36 @@ class Assessment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str = ""
 
 
-class Whole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One assessment with all that was said."""
+class Step(api.Answer, frozen=True):
+    """One thing to do. `place` is the page that does it, or "" where `until` says what to do by hand."""
+
+    id: str
+    text: str
+    place: str
+    guide: str
+    until: str
+    closes: list[str]
+    regulatory: int  # 1 to 3: how much of what laws ask
+    leverage: int  # 1 to 3: how much daily work
+
+
+class Guidance(api.Answer, frozen=True):
+    """What a score of one section means; `steps` close its gaps, in the order in which they are done."""
+
+    section: str
+    low: str
+    at_risk: list[str]
+    developing: list[str]
+    good: list[str]
+    steps: list[Step]
+
+
+class Whole(api.Answer, frozen=True):
+    """One assessment with all that was said. `banner` asks for an internal audit, "" where there is no need of one."""
 
     assessment: Assessment
+    banner: str
+    guide: list[Guidance]
     questions: list[Asked]
     answers: list[Answer]
     replies: list[Reply]
@@ -156,49 +183,52 @@ class Whole(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     evidence: list[Evidence]
 
 
-class New(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class New(api.Request, frozen=True):
     """Begin an assessment of an organisation, a site or an area."""
 
-    scope: str
-    title: str = ""
+    scope: Path
+    title: Text = ""
 
 
-class Say(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Say(api.Request, frozen=True):
     """One's own answer: "0" to "4", not_sure, not_applicable (with a reason), or None to take it back."""
 
-    said: str | None
-    reason: str = ""
-    comment: str = ""
+    question: Id
+    said: Word | None
+    reason: Text = ""
+    comment: Text = ""
 
 
-class Settle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Settle(api.Request, frozen=True):
     """What counts where people said different things."""
 
-    said: str
-    reason: str = ""
-    comment: str = ""
+    question: Id
+    said: Word
+    reason: Text = ""
+    comment: Text = ""
 
 
-class Why(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Why(api.Request, frozen=True):
     """A reason."""
 
-    why: str
+    why: Text
 
 
-class Link(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Link(api.Request, frozen=True):
     """Evidence that is kept elsewhere."""
 
-    name: str
-    link: str
-    digest: str
-    owner: str
+    question: Id
+    name: Text
+    link: Text
+    digest: Word
+    owner: Text
     period_from: date | None = None
     period_to: date | None = None
     expires: date | None = None
-    note: str = ""
+    note: Text = ""
 
 
-class Gap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Gap(api.Answer, frozen=True):
     """A row of a gap plan. `overdue`: it is due and not ended."""
 
     id: str
@@ -213,31 +243,31 @@ class Gap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     note: str
     overdue: bool
     changed_by: str
-    changed_at: datetime
+    changed_at: Time
 
 
-class NewGap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class NewGap(api.Request, frozen=True):
     """A step of the guide (`step`) or one's own (`section` and `text`)."""
 
-    scope: str
-    step: str = ""
-    section: str = ""
-    text: str = ""
-    owner: str = ""
+    scope: Path
+    step: Word = ""
+    section: Word = ""
+    text: Text = ""
+    owner: Text = ""
     due: date | None = None
 
 
-class GapChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class GapChange(api.Request, frozen=True):
     """What is to be different; None stays as it is. `no_due` takes the date away."""
 
-    owner: str | None = None
+    owner: Text | None = None
     due: date | None = None
     no_due: bool = False
-    state: str | None = None
-    note: str | None = None
+    state: Word | None = None
+    note: Text | None = None
 
 
-class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Line(api.Answer, frozen=True):
     """One question or section in two assessments; None: it was not in that one."""
 
     id: str
@@ -248,7 +278,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reworded: bool = False
 
 
-class Comparison(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Comparison(api.Answer, frozen=True):
     """Two assessments beside each other.
 
     `rescored`: the earlier answers under the later scheme, where the scheme changed; None where that cannot be.

@@ -22,6 +22,8 @@ from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db import dialect, migrate
 from checkvalve.server.db.database import Database
 from checkvalve.server.founding import Origins, values_key
+from checkvalve.server.scorecard import reading, shipped
+from checkvalve.server.scorecard.standard import Standard
 from checkvalve.server.settings import Settings
 from checkvalve.server.tasks import errands, loop, refresh, seen, sweep
 from checkvalve.server.tasks.loop import Tick
@@ -82,6 +84,7 @@ async def _listen(
     ready: Callable[[Ready], None],
     database: Database,
 ) -> None:
+    standard = _standard(directory, settings.scheme)
     authority = keys.authority(directory / "keys")
     pem = certificates.to_pem(authority.certificate)
     pair = keys.plane_pair(directory / "keys", authority, settings.names, origins.now(), origins.entropy(16))
@@ -104,6 +107,7 @@ async def _listen(
         orders=keys.orders(directory / "keys", authority, origins.now(), origins.entropy(16)),
         values=values_key(directory / "keys", database, origins),
         imports=Imports(settings.largest_archive),
+        standard=standard,
         now=origins.now,
         new_id=origins.new_id,
         entropy=origins.entropy,
@@ -249,3 +253,20 @@ def _log_to_stderr(level: str) -> None:
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def _standard(directory: Path, scheme: str) -> Standard:
+    """Return what assessments are read by, under the scheme file of a setting; "" is the shipped one."""
+    if not scheme:
+        return shipped.shipped()
+    file = directory / scheme
+    try:
+        with file.open("rb") as source:
+            content = source.read(reading.LARGEST + 1)
+    except (OSError, ValueError) as error:
+        raise InvalidError(
+            "standard.file",
+            f"The scheme of the scorecard, {file}, cannot be read.",
+            "Mend `scheme` in checkvalve.toml, or take the line out to use the scheme that is shipped.",
+        ) from error
+    return shipped.read_with(content)

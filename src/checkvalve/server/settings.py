@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     operators_key: str = ""
     blobs: str = ""  # directory of images; empty is `blobs` in the data directory
     largest_archive: Annotated[int, msgspec.Meta(ge=1 << 20)] = 16 << 30  # bytes of one `image import`
+    scheme: str = ""  # file with other bands of the scorecard; empty is the one that is shipped
     log: str = "info"
 
     def blobs_in(self, directory: Path) -> Path:

@@ -55,6 +55,8 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("evidence.link", {"link": "javascript:alert(1)"}),
     ("evidence.link", {"link": "https://anna:secret@files.example/scan"}),
     ("evidence.link", {"link": "http://[broken"}),
+    ("evidence.link", {"link": "https://files.example/a scan"}),
+    ("evidence.link", {"link": "https://"}),
     ("evidence.link", {"link": "//files.example/scan"}),
     ("evidence.dates", {"period_from": date(2026, 3, 2), "period_to": date(2026, 3, 1)}),
     ("evidence.dates", {"period_from": date(2026, 3, 2), "expires": date(2026, 3, 1)}),

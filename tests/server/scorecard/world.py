@@ -8,7 +8,7 @@ from typing import Any
 from checkvalve.crypto import digests
 from checkvalve.ids import AssessmentId, DecisionId, EvidenceId, GapId, PersonId, ReplyId
 from checkvalve.protocol.scorecard import GapChange
-from checkvalve.server.scorecard import actions, planning, queries
+from checkvalve.server.scorecard import actions, queries
 from checkvalve.server.scorecard.model import Assessment, Decision, Evidence, Gap, Reply, Said, Work
 from checkvalve.server.scorecard.queries import Result
 from checkvalve.server.scorecard.shipped import shipped
@@ -115,11 +115,11 @@ class World(world.World):
             changed_at=self.now,
             **fields,
         )
-        return self.database.write_now("plan", planning.plan, self.act(ANNA), wanted, shipped())
+        return self.database.write_now("plan", actions.plan, self.act(ANNA), wanted, shipped())
 
     def follow(self, gap: Gap, **changes: Any) -> Gap:  # noqa: ANN401 - fields of GapChange
         """Change a row of a plan."""
-        return self.database.write_now("change", planning.change, self.act(RUT), gap.id, RUT, GapChange(**changes))
+        return self.database.write_now("change", actions.change_gap, self.act(RUT), gap.id, RUT, GapChange(**changes))
 
     def of(self, there: Assessment) -> Assessment:
         """Read an assessment."""

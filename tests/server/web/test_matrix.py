@@ -17,7 +17,7 @@ from checkvalve.server.audit.model import Kind
 from checkvalve.server.db import dialect
 from checkvalve.server.web import app
 from checkvalve.server.web.auth import PUBLIC, Need
-from tests.server.web import filled, gear, goods, sent
+from tests.server.web import filled, gear, goods, scored, sent
 from tests.server.web.plant import PASSWORD, RELEASE, ROLES, Plant, User, without_ids
 
 ABSENT = "0" * 25 + "1"
@@ -35,6 +35,7 @@ class Cell:
     body: dict[str, Any] | None = None
     headers: dict[str, str] = field(default_factory=dict)
     archive: bytes | None = None
+    media: str = "application/x-tar"
 
     @property
     def scope(self) -> str:
@@ -223,6 +224,55 @@ def _sending(make: Callable[[Cell], dict[str, Any]]) -> Callable[[Cell], None]:
     return prepare
 
 
+def _assessment(cell: Cell) -> None:
+    cell.ident, cell.body = scored.opened(cell.plant, gear.site(cell.plant, cell.scope)).id, {"why": "The wrong site."}
+
+
+def _new_assessment(cell: Cell) -> None:
+    cell.body = {"scope": gear.site(cell.plant, cell.scope)}
+
+
+def _answered(cell: Cell) -> None:
+    _assessment(cell)
+    scored.say_all(cell.plant, cell.ident)
+    cell.body = {}
+
+
+def _differing(cell: Cell) -> None:
+    _assessment(cell)
+    scored.say(cell.plant, cell.ident, "operator", "4")
+    scored.say(cell.plant, cell.ident, "viewer", "1")
+    cell.body = {"question": "PM1", "said": "2"}
+
+
+def _assessment_reply(cell: Cell) -> None:
+    _assessment(cell)
+    cell.body = {"question": "PM1", "said": "2"}
+
+
+def _linking(cell: Cell) -> None:
+    _assessment(cell)
+    cell.body = scored.LINK
+
+
+def _evidence(cell: Cell) -> None:
+    _assessment(cell)
+    cell.ident, cell.body = scored.backed(cell.plant, cell.ident).id, {"why": "Of another site."}
+
+
+def _gap(cell: Cell) -> None:
+    cell.ident, cell.body = scored.planned(cell.plant, cell.scope).id, {"state": "doing"}
+
+
+def _new_gap(cell: Cell) -> None:
+    cell.body = {"scope": gear.site(cell.plant, cell.scope), "step": "pm-1"}
+
+
+def _estate_file(cell: Cell) -> None:
+    site = gear.site(cell.plant, cell.scope)
+    cell.archive, cell.media = f"site,kind,class,number,note\n{site},device,PLC,12,\n".encode(), "text/csv"
+
+
 def _renewal(cell: Cell) -> None:
     goods.ready(cell.plant, cell.scope)
     cell.body = {"scope": cell.scope}
@@ -233,6 +283,14 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("GET", "/api/v1/approvals"): _approval,
     ("GET", "/api/v1/approvals/{approval_id}"): _approval,
     ("POST", "/api/v1/approvals/{approval_id}/votes"): _vote,
+    ("GET", "/api/v1/assessments"): _assessment,
+    ("POST", "/api/v1/assessments"): _new_assessment,
+    ("GET", "/api/v1/assessments/{assessment_id}"): _assessment,
+    ("POST", "/api/v1/assessments/{assessment_id}/close"): _answered,
+    ("POST", "/api/v1/assessments/{assessment_id}/decisions"): _differing,
+    ("POST", "/api/v1/assessments/{assessment_id}/drop"): _assessment,
+    ("POST", "/api/v1/assessments/{assessment_id}/evidence"): _linking,
+    ("POST", "/api/v1/assessments/{assessment_id}/replies"): _assessment_reply,
     ("GET", "/api/v1/audit"): _entry,
     ("GET", "/api/v1/audit/{entry_id}"): _entry,
     ("GET", "/api/v1/audit/{entry_id}/raw"): _entry,
@@ -259,6 +317,17 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("GET", "/api/v1/errands/{errand_id}"): _errand,
     ("POST", "/api/v1/errands/{errand_id}/cancel"): _errand,
     ("GET", "/api/v1/errands/{errand_id}/content"): _fetched,
+    ("GET", "/api/v1/estate"): _nothing,
+    ("POST", "/api/v1/estate"): _sending(
+        lambda cell: {"scope": cell.scope, "kind": "device", "class": "PLC", "number": 12}
+    ),
+    ("GET", "/api/v1/estate/export"): _nothing,
+    ("GET", "/api/v1/estate/history"): _nothing,
+    ("POST", "/api/v1/estate/import"): _estate_file,
+    ("POST", "/api/v1/evidence/{evidence_id}/remove"): _evidence,
+    ("GET", "/api/v1/gaps"): _gap,
+    ("POST", "/api/v1/gaps"): _new_gap,
+    ("POST", "/api/v1/gaps/{gap_id}"): _gap,
     ("GET", "/api/v1/holds"): _hold,
     ("POST", "/api/v1/holds"): _new_hold,
     ("POST", "/api/v1/holds/{hold_id}/lift"): _hold,
@@ -362,7 +431,7 @@ async def _send(cell: Cell, route: tuple[str, str]) -> httpx.Response:
                 path,
                 params={"scope": cell.scope},
                 content=cell.archive,
-                headers={"content-type": "application/x-tar"},
+                headers={"content-type": cell.media},
             )
         return await client.request(method, path, json=cell.body if method != "GET" else None)
 

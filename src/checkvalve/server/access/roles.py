@@ -16,11 +16,10 @@ _LOOK = frozenset(
         Permission.VALUE_READ,
         Permission.ESTATE_READ,
         Permission.SCORECARD_READ,
-        Permission.SUPPLIER_READ,
     }
 )
 _ANSWER = {Permission.ESTATE_DECLARE, Permission.SCORECARD_ANSWER}
-_ASSESS = _ANSWER | {Permission.SCORECARD_MANAGE, Permission.SUPPLIER_MANAGE}
+_ASSESS = _ANSWER | {Permission.SCORECARD_MANAGE}
 
 _ALL = (
     Role("viewer", "Sees sites, devices, releases and rollouts.", _LOOK),
@@ -57,7 +56,7 @@ _ALL = (
     ),
     Role(
         "compliance-officer",
-        "Runs assessments, declares the estate, keeps the gap plan and what is asked of suppliers; reads the record.",
+        "Runs assessments, declares the estate and keeps the gap plan; reads the record.",
         _LOOK | _ASSESS | {Permission.AUDIT_READ},
     ),
     Role(

@@ -623,54 +623,6 @@ declarations = sa.Table(
     sa.Column("made_at", Instant, nullable=False),
 )
 
-suppliers = sa.Table(
-    "suppliers",
-    metadata,
-    sa.Column("id", Key, primary_key=True),
-    sa.Column("scope", Key, nullable=False, index=True),  # an organisation
-    sa.Column("name", sa.String, nullable=False),
-    sa.Column("contact", sa.String, nullable=False),
-    sa.Column("supplies", sa.String, nullable=False),
-    sa.Column("support_end", sa.Date),
-    sa.Column("made_by", Key, nullable=False),
-    sa.Column("made_at", Instant, nullable=False),
-    sa.Column("ended_by", Key),
-    sa.Column("ended_at", Instant),
-    sa.Column("ended_why", sa.String, nullable=False, server_default=""),
-)
-
-# A clause or a questionnaire of an organisation, one row a version; its text is final once it was asked to be approved.
-documents = sa.Table(
-    "documents",
-    metadata,
-    sa.Column("id", Key, primary_key=True),
-    sa.Column("scope", Key, nullable=False, index=True),
-    sa.Column("kind", Key, nullable=False),  # clause or questionnaire
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("title", sa.String, nullable=False),
-    sa.Column("text", sa.String, nullable=False),
-    sa.Column("digest", Key, nullable=False),  # sha256:… of kind, version, title and text
-    sa.Column("state", Key, nullable=False, index=True),
-    sa.Column("approval", Key),
-    sa.Column("made_by", Key, nullable=False),
-    sa.Column("made_at", Instant, nullable=False),
-    sa.Column("approved_at", Instant),
-    sa.UniqueConstraint("scope", "kind", "version"),
-)
-
-# How a supplier stands to a document: rows are added and stay, the newest of a pair counts.
-agreements = sa.Table(
-    "agreements",
-    metadata,
-    sa.Column("id", Key, primary_key=True),
-    sa.Column("supplier", Key, sa.ForeignKey("suppliers.id"), nullable=False, index=True),
-    sa.Column("document", Key, sa.ForeignKey("documents.id"), nullable=False, index=True),
-    sa.Column("state", Key, nullable=False),
-    sa.Column("note", sa.String, nullable=False),
-    sa.Column("by", Key, nullable=False),
-    sa.Column("at", Instant, nullable=False),
-)
-
 OWNERS = {
     "standards": "scorecard",
     "assessments": "scorecard",
@@ -679,9 +631,6 @@ OWNERS = {
     "evidence": "scorecard",
     "gaps": "scorecard",
     "declarations": "estate",
-    "suppliers": "suppliers",
-    "documents": "suppliers",
-    "agreements": "suppliers",
     "errands": "errands",
     "values_key": "values",
     "value_entries": "values",

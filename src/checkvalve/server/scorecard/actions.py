@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Opening, answering, settling and ending assessments, and what backs the answers.
+"""Opening, answering, settling and ending assessments, what backs the answers, and the plan that follows.
 
 The caller has judged the right at the assessment's place. What was said and settled is added, never changed: whoever
 changes their mind says something new.
@@ -11,14 +11,15 @@ from dataclasses import replace
 from checkvalve.canonical import Json
 from checkvalve.crypto import digests
 from checkvalve.errors import ConflictError, InvalidError
-from checkvalve.ids import AssessmentId, EvidenceId, PersonId
-from checkvalve.protocol.scorecard import Kept
+from checkvalve.ids import AssessmentId, EvidenceId, GapId, PersonId
+from checkvalve.protocol.scorecard import GapChange, Kept
 from checkvalve.server.access import queries as access_queries
+from checkvalve.server.access.model import Visibility
 from checkvalve.server.audit import writes as audit_writes
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
 from checkvalve.server.scorecard import decide, keeping, proof, queries, score, writes
-from checkvalve.server.scorecard.model import Assessment, Decision, Evidence, Reply, State
+from checkvalve.server.scorecard.model import Assessment, Decision, Evidence, Gap, Reply, State, Work
 from checkvalve.server.scorecard.standard import Standard
 
 
@@ -186,6 +187,50 @@ def remove_evidence(tx: Tx, act: Act, evidence_id: EvidenceId, person: PersonId,
     return after
 
 
+def plan(tx: Tx, act: Act, wanted: Gap, standard: Standard) -> Gap:
+    """Put a step of the guide (`step`) or one's own (`section` and `text`) into a plan; return it as it is kept.
+
+    A step of the guide that is in the plan of the place and has not ended is returned as it stands. Raises
+    `NotFoundError` (`scope.not_found`), `InvalidError` (`assessment.scope`, `gap.step`, `gap.text`, `gap.owner`).
+    """
+    if access_queries.at(tx, wanted.scope) is None:
+        raise InvalidError(
+            "assessment.scope",
+            "The plane itself has no gap plan: organisations, sites and areas do.",
+            "Name an organisation, a site or an area.",
+        )
+    kept = _wanted(wanted, standard, act)
+    there = next((each for each in _unended(tx, kept.scope) if kept.step and each.step == kept.step), None)
+    if there is None:
+        writes.plan(tx, kept)
+    facts = _row_facts(kept) | {"again": there is not None}
+    audit_writes.record(tx, act, "gap.plan", f"gap:{(there or kept).id}", kept.scope, facts)
+    return there or kept
+
+
+def change_gap(tx: Tx, act: Act, gap_id: GapId, person: PersonId, wanted: GapChange) -> Gap:
+    """Change owner, due date, state or note of a row; the record holds what it was.
+
+    Raises `NotFoundError` (`gap.not_found`), `InvalidError` (`gap.owner`, `gap.note`, `gap.state`), `ConflictError`
+    (`gap.ended`).
+    """
+    before = queries.gap(tx, gap_id)
+    after = decide.changed(
+        before,
+        owner_is=wanted.owner,
+        due=wanted.due,
+        no_due=wanted.no_due,
+        state=decide.work(wanted.state),
+        note=wanted.note,
+        by=person,
+        at=act.at,
+    )
+    writes.change(tx, after)
+    facts: dict[str, Json] = {"after": _row_facts(after), "before": _row_facts(before)}
+    audit_writes.record(tx, act, "gap.change", f"gap:{gap_id}", before.scope, facts)
+    return after
+
+
 def _open(tx: Tx, assessment_id: AssessmentId) -> Assessment:
     found = queries.assessment(tx, assessment_id)
     decide.still_open(found)
@@ -205,4 +250,35 @@ def _facts(evidence: Evidence) -> dict[str, Json]:
         "name": evidence.name,
         "question": evidence.question,
         "size": evidence.size,
+    }
+
+
+def _wanted(wanted: Gap, standard: Standard, act: Act) -> Gap:
+    section, text = wanted.section, wanted.text
+    if wanted.step:
+        section, step = decide.step(standard, wanted.step)
+        text = step.text
+    return replace(
+        wanted,
+        section=decide.section(standard, section),
+        text=decide.text(text),
+        owner=decide.owner(wanted.owner),
+        made_at=act.at,
+        changed_at=act.at,
+    )
+
+
+def _unended(tx: Tx, scope: str) -> list[Gap]:
+    states = [each for each in Work if each not in decide.ENDED]
+    return [each for each in queries.gaps(tx, Visibility((scope,)), scope=scope, states=states) if each.scope == scope]
+
+
+def _row_facts(gap: Gap) -> dict[str, Json]:
+    return {
+        "due": gap.due.isoformat() if gap.due else "",
+        "note": gap.note,
+        "owner": gap.owner,
+        "state": gap.state.value,
+        "step": gap.step,
+        "text": gap.text,
     }

@@ -50,11 +50,15 @@ def said(text: str | None) -> Said | None:
     try:
         return None if text is None else Said(text)
     except ValueError:
-        raise InvalidError(
-            "reply.said",
-            "That is no answer.",
-            "Answer 0, 1, 2, 3, 4, not_sure, or not_applicable with a reason.",
-        ) from None
+        raise _no_answer() from None
+
+
+def settled(text: str) -> Said:
+    """Return what somebody settles; `InvalidError` (`reply.said`)."""
+    try:
+        return Said(text)
+    except ValueError:
+        raise _no_answer() from None
 
 
 def reason(said: Said | None, text: str) -> str:
@@ -131,6 +135,14 @@ def text(text: str) -> str:
     return _said("gap.text", "What is to be done", text)
 
 
+def work(text: str | None) -> Work | None:
+    """Return how far a step is said to be; `InvalidError` (`gap.state`)."""
+    try:
+        return None if text is None else Work(text)
+    except ValueError:
+        raise InvalidError("gap.state", "A step is open, doing, done or dropped.", "Name one of the four.") from None
+
+
 def owner(text: str) -> str:
     """Return who does it as it is kept, "" of nobody yet; `InvalidError` (`gap.owner`)."""
     return _line("gap.owner", "An owner", text, LONGEST_NAME)
@@ -169,6 +181,12 @@ def changed(
         note=kept,
         changed_by=by,
         changed_at=at,
+    )
+
+
+def _no_answer() -> InvalidError:
+    return InvalidError(
+        "reply.said", "That is no answer.", "Answer 0, 1, 2, 3, 4, not_sure, or not_applicable with a reason."
     )
 
 

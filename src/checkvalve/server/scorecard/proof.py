@@ -9,7 +9,6 @@ import re
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from checkvalve import lines
 from checkvalve.errors import ConflictError, InvalidError
@@ -23,6 +22,7 @@ from checkvalve.server.scorecard.model import (
 )
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+LINK = re.compile(r"(https?|smb)://([\w.-]+|\[[0-9a-f:]+\])(:\d{1,5})?([/?#]\S*)?|file:///\S+", re.IGNORECASE)
 UNSAFE = re.compile(r'[<>:"|?*;%\\/\x00-\x1f]')
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # names of devices on Windows
 
@@ -125,12 +125,7 @@ def _link(text: str) -> str:
     tidy = _line("evidence.link", "An address", text, LONGEST_LINK)
     if not tidy:
         return ""
-    try:
-        parts = urlsplit(tidy)
-        good = parts.scheme in ("http", "https", "file", "smb") and not parts.username and not parts.password
-    except ValueError:
-        good = False
-    if not good or " " in tidy:
+    if not LINK.fullmatch(tidy):
         raise InvalidError(
             "evidence.link",
             "That is no address of a document: https, http, file or smb, without a password in it.",

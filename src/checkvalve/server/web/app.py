@@ -15,12 +15,16 @@ from checkvalve.server.access.model import Permission
 from checkvalve.server.web import auth, calls, problems
 from checkvalve.server.web.api import (
     approvals,
+    assessments,
     audit,
     bindings,
     description,
     devices,
     drafts,
     errands,
+    estate,
+    evidence,
+    gaps,
     holds,
     images,
     invites,
@@ -93,6 +97,10 @@ def _api() -> list[Router]:
         errands,
         holds,
         values,
+        estate,
+        assessments,
+        evidence,
+        gaps,
     )
     return [
         copy.deepcopy(plane.router),

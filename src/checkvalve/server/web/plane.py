@@ -14,6 +14,8 @@ from checkvalve.crypto import keys
 from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db.database import Database
 from checkvalve.server.keys import Authority, OrdersKey
+from checkvalve.server.scorecard.shipped import shipped
+from checkvalve.server.scorecard.standard import Standard
 from checkvalve.server.web.attempts import Attempts
 from checkvalve.server.web.imports import Imports
 from checkvalve.server.web.live import Live
@@ -43,6 +45,7 @@ class Plane:
     authority: Authority
     orders: OrdersKey
     values: bytes = field(repr=False)  # the key that secrets at rest are locked with
+    standard: Standard = field(default_factory=shipped)  # what new assessments are read by
     now: Callable[[], datetime] = clock.now
     new_id: Callable[[], str] = clock.new_id
     entropy: Callable[[int], bytes] = clock.entropy

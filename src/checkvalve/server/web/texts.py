@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from checkvalve.server.web import (
     texts_day,
     texts_errands,
+    texts_estate,
     texts_fleet,
     texts_frame,
     texts_holds,
@@ -29,6 +30,7 @@ EN: Mapping[str, str] = {
     **texts_errands.EN,
     **texts_rollouts.EN,
     **texts_values.EN,
+    **texts_estate.EN,
 }
 
 # What an entry tells of, by action: what was done, and what was wanted where it was refused.
@@ -41,6 +43,7 @@ TOLD: Mapping[str, tuple[str, str]] = {
     **texts_errands.TOLD,
     **texts_rollouts.TOLD,
     **texts_values.TOLD,
+    **texts_estate.TOLD,
 }
 COULD_NOT = "could not"
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scorecard: standards, assessments and what was said, evidence, the gap plan; the declared estate; suppliers."""
+"""The scorecard: standards, assessments and what was said, evidence, the gap plan; the declared estate."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,12 +14,16 @@ depends_on = None
 
 def upgrade() -> None:
     """Add tables: the code of the release before knows nothing of them."""
-    _scorecard()
+    _standards()
+    _assessments()
+    _replies()
+    _decisions()
+    _evidence()
+    _gaps()
     _estate()
-    _suppliers()
 
 
-def _scorecard() -> None:
+def _standards() -> None:
     op.create_table(
         "standards",
         sa.Column("digest", Key, nullable=False),
@@ -28,6 +32,9 @@ def _scorecard() -> None:
         sa.Column("kept_at", Instant, nullable=False),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_standards")),
     )
+
+
+def _assessments() -> None:
     op.create_table(
         "assessments",
         sa.Column("id", Key, nullable=False),
@@ -50,6 +57,9 @@ def _scorecard() -> None:
     )
     op.create_index(op.f("ix_assessments_scope"), "assessments", ["scope"], unique=False)
     op.create_index(op.f("ix_assessments_state"), "assessments", ["state"], unique=False)
+
+
+def _replies() -> None:
     op.create_table(
         "replies",
         sa.Column("id", Key, nullable=False),
@@ -65,6 +75,9 @@ def _scorecard() -> None:
     )
     op.create_index(op.f("ix_replies_assessment"), "replies", ["assessment"], unique=False)
     op.create_index(op.f("ix_replies_person"), "replies", ["person"], unique=False)
+
+
+def _decisions() -> None:
     op.create_table(
         "decisions",
         sa.Column("id", Key, nullable=False),
@@ -79,6 +92,9 @@ def _scorecard() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
     )
     op.create_index(op.f("ix_decisions_assessment"), "decisions", ["assessment"], unique=False)
+
+
+def _evidence() -> None:
     op.create_table(
         "evidence",
         sa.Column("id", Key, nullable=False),
@@ -103,6 +119,9 @@ def _scorecard() -> None:
     )
     op.create_index(op.f("ix_evidence_assessment"), "evidence", ["assessment"], unique=False)
     op.create_index(op.f("ix_evidence_digest"), "evidence", ["digest"], unique=False)
+
+
+def _gaps() -> None:
     op.create_table(
         "gaps",
         sa.Column("id", Key, nullable=False),
@@ -138,56 +157,3 @@ def _estate() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_declarations")),
     )
     op.create_index(op.f("ix_declarations_scope"), "declarations", ["scope"], unique=False)
-
-
-def _suppliers() -> None:
-    op.create_table(
-        "suppliers",
-        sa.Column("id", Key, nullable=False),
-        sa.Column("scope", Key, nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("contact", sa.String(), nullable=False),
-        sa.Column("supplies", sa.String(), nullable=False),
-        sa.Column("support_end", sa.Date()),
-        sa.Column("made_by", Key, nullable=False),
-        sa.Column("made_at", Instant, nullable=False),
-        sa.Column("ended_by", Key),
-        sa.Column("ended_at", Instant),
-        sa.Column("ended_why", sa.String(), nullable=False, server_default=""),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_suppliers")),
-    )
-    op.create_index(op.f("ix_suppliers_scope"), "suppliers", ["scope"], unique=False)
-    op.create_table(
-        "documents",
-        sa.Column("id", Key, nullable=False),
-        sa.Column("scope", Key, nullable=False),
-        sa.Column("kind", Key, nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("title", sa.String(), nullable=False),
-        sa.Column("text", sa.String(), nullable=False),
-        sa.Column("digest", Key, nullable=False),
-        sa.Column("state", Key, nullable=False),
-        sa.Column("approval", Key),
-        sa.Column("made_by", Key, nullable=False),
-        sa.Column("made_at", Instant, nullable=False),
-        sa.Column("approved_at", Instant),
-        sa.UniqueConstraint("scope", "kind", "version", name=op.f("uq_documents_scope_kind_version")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_documents")),
-    )
-    op.create_index(op.f("ix_documents_scope"), "documents", ["scope"], unique=False)
-    op.create_index(op.f("ix_documents_state"), "documents", ["state"], unique=False)
-    op.create_table(
-        "agreements",
-        sa.Column("id", Key, nullable=False),
-        sa.Column("supplier", Key, nullable=False),
-        sa.Column("document", Key, nullable=False),
-        sa.Column("state", Key, nullable=False),
-        sa.Column("note", sa.String(), nullable=False),
-        sa.Column("by", Key, nullable=False),
-        sa.Column("at", Instant, nullable=False),
-        sa.ForeignKeyConstraint(["supplier"], ["suppliers.id"], name=op.f("fk_agreements_supplier")),
-        sa.ForeignKeyConstraint(["document"], ["documents.id"], name=op.f("fk_agreements_document")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_agreements")),
-    )
-    op.create_index(op.f("ix_agreements_supplier"), "agreements", ["supplier"], unique=False)
-    op.create_index(op.f("ix_agreements_document"), "agreements", ["document"], unique=False)
