@@ -147,7 +147,7 @@ def test_a_scheme_whose_bands_overlap_stops_the_plane_with_what_is_wrong(plane: 
     shipped = Path("src/checkvalve/server/scorecard/data/scheme.toml").read_text()
     (plane.directory / "bands.toml").write_text(shipped.replace("developing = 8", "developing = 18"))
     file = plane.directory / "checkvalve.toml"
-    file.write_text('scheme = "bands.toml"\n' + file.read_text())
+    file.write_text(file.read_text().replace('scheme = ""', 'scheme = "bands.toml"'))
     said = _run("serve", "--data", str(plane.directory))
     assert (said.returncode, "the bands of section overlap" in said.stderr) == (1, True), said.stderr
     (plane.directory / "bands.toml").unlink()

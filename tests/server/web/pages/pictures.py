@@ -83,6 +83,7 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         **{f"device-{name}": ("olof", f"/devices/{device}") for name, device in devices.items() if name not in ALIKE},
         "device-seen": ("sven", f"/devices/{devices['pump-08']}"),
         "holds": ("olof", "/holds"),
+        "estate": ("olof", "/estate"),
         "errands": ("olof", "/errands"),
         "errands-none": ("olof", "/errands?show=cancelled&device=" + devices["chlor-01"]),
         **{f"errand-{name}": ("olof", small[name]) for name in SMALL},

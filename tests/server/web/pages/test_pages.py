@@ -36,6 +36,8 @@ LISTS = (
     "/fleet?text=pump&tag=line%3D3&trust=accepted&heard=online&is=well&sort=silent",
     "/fleet?held=yes&step=waiting_permit",
     "/holds",
+    "/estate",
+    "/estate/history",
     "/errands",
     "/errands?show=missed",
     "/audit",
