@@ -121,7 +121,7 @@ async def test_a_request_without_end_is_cut_off(tmp_path: Path) -> None:
 
 @told
 async def test_who_says_nothing_is_let_go_of_and_eight_are_the_most(tmp_path: Path) -> None:
-    async with opened(Device(), tmp_path, patience=0.5) as cabinet:
+    async with opened(Device(), tmp_path, patience=2) as cabinet:
         silent = [await asyncio.open_unix_connection(str(cabinet.path)) for _ in range(MOST)]
         error = await cabinet.refused(STATUS)
         assert error.code == "cabinet.busy"

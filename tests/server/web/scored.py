@@ -24,7 +24,8 @@ def by(plant: Plant, role: str = "operator") -> PersonId:
     return plant.users["north", role].person.id
 
 
-def _act(plant: Plant, person: PersonId) -> Act:
+def act(plant: Plant, person: PersonId) -> Act:
+    """Return an act of a person, now."""
     return Act(EntryId(plant.new_id()), plant.time, Actor("person", person, person))
 
 
@@ -32,14 +33,14 @@ def opened(plant: Plant, scope: str) -> Assessment:
     """Begin an assessment."""
     person = by(plant)
     ident = AssessmentId(plant.new_id())
-    return plant.db.write_now("open", actions.open, _act(plant, person), ident, person, scope, "", shipped())
+    return plant.db.write_now("open", actions.open, act(plant, person), ident, person, scope, "", shipped())
 
 
 def say(plant: Plant, assessment: str, role: str, said: str, question: str = "PM1") -> Reply:
     """Let the person of a role answer."""
     person = by(plant, role)
     wanted = Reply(ReplyId(plant.new_id()), AssessmentId(assessment), question, person, Said(said), "", "", plant.time)
-    return plant.db.write_now("reply", actions.reply, _act(plant, person), wanted)
+    return plant.db.write_now("reply", actions.reply, act(plant, person), wanted)
 
 
 def say_all(plant: Plant, assessment: str, said: str = "3") -> None:
@@ -62,7 +63,7 @@ def backed(plant: Plant, assessment: str) -> Evidence:
         **LINK,
         **dates,
     )
-    return plant.db.write_now("add", actions.add_evidence, _act(plant, person), wanted)
+    return plant.db.write_now("add", actions.add_evidence, act(plant, person), wanted)
 
 
 def planned(plant: Plant, scope: str) -> Gap:
@@ -72,4 +73,4 @@ def planned(plant: Plant, scope: str) -> Gap:
     wanted = Gap(
         GapId(plant.new_id()), scope, "RE", "", text, "", None, Work.OPEN, "", person, plant.time, person, plant.time
     )
-    return plant.db.write_now("plan", actions.plan, _act(plant, person), wanted, shipped())
+    return plant.db.write_now("plan", actions.plan, act(plant, person), wanted, shipped())

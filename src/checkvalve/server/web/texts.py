@@ -16,6 +16,7 @@ from checkvalve.server.web import (
     texts_holds,
     texts_people,
     texts_rollouts,
+    texts_scorecard,
     texts_supply,
     texts_values,
 )
@@ -31,6 +32,7 @@ EN: Mapping[str, str] = {
     **texts_rollouts.EN,
     **texts_values.EN,
     **texts_estate.EN,
+    **texts_scorecard.EN,
 }
 
 # What an entry tells of, by action: what was done, and what was wanted where it was refused.

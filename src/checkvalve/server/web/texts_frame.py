@@ -80,10 +80,6 @@ EN: Mapping[str, str] = {
     "exposure.detail": "What must I act on first?",
     "exposure.means": "No inventory is kept and no advisory is read. No number here means unknown, never zero.",
     "compliance.title": "Compliance",
-    "compliance.sentence": "Compliance is not covered yet.",
-    "compliance.detail": "What can we prove, and to whom?",
-    "compliance.means": "No check runs and no framework is loaded, so there is no score. The record under Audit "
-    "is complete from the first day.",
     "onboarding.title": "Onboarding",
     # ---- search ----
     "find.title": "Search",

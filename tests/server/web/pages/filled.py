@@ -1,8 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the water company has set: for all releases or one, at a site and a device; a file, a secret, a rotation."""
 
+from datetime import timedelta
+
+from checkvalve.ids import AssessmentId, EntryId, GapId, ReplyId
+from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import ROOT, Visibility
+from checkvalve.server.audit.model import Act, Actor
 from checkvalve.server.fleet import queries as fleet_queries
+from checkvalve.server.scorecard import actions as score_actions
+from checkvalve.server.scorecard.model import Gap, Reply, Said, Work
+from checkvalve.server.scorecard.shipped import shipped
 from checkvalve.server.values import actions as value_actions
 from checkvalve.server.values.model import DEVICE, Entry, Key, Kind, Wanted
 from tests.server.web.pages.estate import Estate
@@ -38,3 +46,27 @@ def _set(
     act = estate.act(estate.actor("olof"), ago)
     key = bytes(range(32))
     return estate.db.write_now("values", value_actions.set_, act, place, wanted, lambda: estate.new_id(ago), key, note)
+
+
+def assessment(estate: Estate) -> None:
+    """Let Olof assess the first organisation: one section low, five Not Sure, and two steps in the plan."""
+    person, now = estate.people["olof"].id, estate.plane.now()
+    scope = estate.db.read_now("scopes", access_queries.listed, Visibility((ROOT,)))[0].path
+    actor = Actor("person", person, "olof")
+
+    def act() -> Act:
+        return Act(EntryId(estate.plane.new_id()), now, actor)
+
+    ident = AssessmentId(estate.plane.new_id())
+    estate.db.write_now("open", score_actions.open, act(), ident, person, scope, "", shipped())
+    for question in shipped().questions:
+        unsure = question.id in {"RE2", "RE3", "AA3", "AI2", "OR4"}
+        word = Said.NOT_SURE if unsure else Said.LITTLE if question.section in {"RE", "PM"} else Said.MOSTLY
+        said = Reply(ReplyId(estate.plane.new_id()), ident, question.id, person, word, "", "", now)
+        estate.db.write_now("reply", score_actions.reply, act(), said)
+    estate.db.write_now("close", score_actions.close, act(), ident, person, {"device": 640}, 29)
+    for step, due in (("re-1", now.date() - timedelta(days=3)), ("pm-1", None)):
+        gap = Gap(
+            GapId(estate.plane.new_id()), scope, "", step, "", "Rut Ek", due, Work.OPEN, "", person, now, person, now
+        )
+        estate.db.write_now("plan", score_actions.plan, act(), gap, shipped())

@@ -84,6 +84,7 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "device-seen": ("sven", f"/devices/{devices['pump-08']}"),
         "holds": ("olof", "/holds"),
         "estate": ("olof", "/estate"),
+        "compliance": ("olof", "/compliance"),
         "errands": ("olof", "/errands"),
         "errands-none": ("olof", "/errands?show=cancelled&device=" + devices["chlor-01"]),
         **{f"errand-{name}": ("olof", small[name]) for name in SMALL},
@@ -169,6 +170,7 @@ def main() -> None:
         Changes(machines).few()
         Ordered(machines).few()
         filled.values(estate)
+        filled.assessment(estate)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             if folder == KEPT:

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compliance: how ready is this place, which section is lowest, and what closes its gaps?
+
+The newest closed assessment of the highest place that one may see here stands first; those of others are listed.
+"""
+
+from litestar import get
+
+from checkvalve.protocol import scorecard as said
+from checkvalve.server.access.model import Permission
+from checkvalve.server.scorecard import queries
+from checkvalve.server.scorecard.model import Assessment, State
+from checkvalve.server.web import texts
+from checkvalve.server.web.api import scorecard_answers as answers
+from checkvalve.server.web.calls import Called
+from checkvalve.server.web.pages import frame, score_view
+from checkvalve.server.web.pages.frame import Answer, Asked, Page
+from checkvalve.server.web.pages.view import Data, View
+
+PAGE = Page("compliance.html", "compliance", "compliance.title")
+SHOWN = 50
+
+
+@get(["/compliance", "/compliance.json"], opt={"permission": Permission.SCORECARD_READ})
+async def shown(request: Asked, call: Called) -> Answer:
+    """Answer with the scorecard of the place looked at."""
+    return await frame.show(request, call, PAGE, look)
+
+
+def look(view: View) -> Data:
+    """Return the page's data."""
+    seen = view.seen(Permission.SCORECARD_READ)
+    every = answers.listed(view.tx, queries.assessments(view.tx, seen, limit=SHOWN))
+    going = [one for one in every if one.state == State.OPEN]
+    first = _first(view)
+    whole = answers.whole(view.tx, first, view.now) if first else None
+    gaps = answers.gaps(view.tx, queries.gaps(view.tx, seen), view.now.date())
+    return {
+        **_result(whole, gaps),
+        "going": [
+            texts.say("score.open", where=one.where, answered=str(one.answered), asked=str(one.asked)) for one in going
+        ],
+        "gaps": [score_view.gap(one) for one in gaps],
+        "past": [score_view.listed(one) for one in every],
+        "estate_href": view.link("/estate"),
+    }
+
+
+def _result(whole: said.Whole | None, gaps: list[said.Gap]) -> Data:
+    if whole is None:
+        where = texts.say("score.none_where")
+        return {
+            "sentence": texts.say("score.none"),
+            "detail": texts.say("score.none_detail"),
+            "command": texts.say("score.none_command", where=where),
+            "sections": [],
+            "low": [],
+            "banner": "",
+            "inferred": "",
+        }
+    planned = {gap.step for gap in gaps if gap.state in ("open", "doing")}
+    return {
+        "sentence": score_view.sentence(whole.assessment),
+        "detail": score_view.detail(whole.assessment),
+        "command": "",
+        "sections": score_view.sections(whole.assessment),
+        "low": score_view.low(whole, planned),
+        "banner": whole.banner,
+        "inferred": score_view.inferred(whole.assessment),
+    }
+
+
+def _first(view: View) -> Assessment | None:
+    latest = queries.latest(view.tx, view.seen(Permission.SCORECARD_READ))
+    return latest[min(latest, key=lambda path: (path.count("/"), path))] if latest else None
+
+
+handlers = [shown]
