@@ -52,6 +52,29 @@ def test_a_script_answers_closes_and_reads_what_it_came_to(signed_in: Terminal, 
     assert "PM1" in signed_in.done("scorecard", "show", ident, "--answers")
 
 
+def test_files_back_answers_and_a_gigabyte_is_refused_at_once(signed_in: Terminal, tmp_path: Path) -> None:
+    ident = _open(signed_in, _place(signed_in))
+    file = tmp_path / "ports.pdf"
+    file.write_bytes(b"%PDF-1.7 ports")
+    told = signed_in.done("scorecard", "evidence-add", ident, "ai1", str(file), "--owner", "Rut")
+    assert told.startswith("ports.pdf backs AI1: sha256:")
+    listed = json.loads(signed_in.done("scorecard", "evidence", ident, "--json"))["evidence"]
+    back = tmp_path / "back.pdf"
+    assert listed[0]["digest"] in signed_in.done("scorecard", "evidence-get", listed[0]["id"], str(back))
+    assert back.read_bytes() == file.read_bytes()
+    large = tmp_path / "disk.img"
+    with large.open("wb") as out:
+        out.truncate(1 << 30)
+    refused = signed_in("scorecard", "evidence-add", ident, "AI1", str(large))
+    assert (refused.code != 0, "[evidence.size]" in refused.err) == (True, True), refused.err
+    wrong = signed_in("scorecard", "evidence-add", ident, "AI1", "--link", "https://files.example/a", "--digest", "x")
+    assert "[evidence.digest]" in wrong.err
+    signed_in.done("scorecard", "evidence-remove", listed[0]["id"], "--reason", "of another site")
+    assert "removed" in signed_in.done("scorecard", "evidence", ident)
+    alone = signed_in("scorecard", "compare", ident)
+    assert "[assessment.alone]" in alone.err
+
+
 def test_a_person_answers_at_a_terminal_stops_and_goes_on(signed_in: Terminal) -> None:
     ident = _open(signed_in, _place(signed_in))
     typist = Typist(signed_in.home, "scorecard", "answer", ident)

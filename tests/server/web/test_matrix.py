@@ -36,6 +36,7 @@ class Cell:
     headers: dict[str, str] = field(default_factory=dict)
     archive: bytes | None = None
     media: str = "application/x-tar"
+    query: dict[str, str] = field(default_factory=dict)
 
     @property
     def scope(self) -> str:
@@ -255,6 +256,23 @@ def _linking(cell: Cell) -> None:
     cell.body = scored.LINK
 
 
+def _filing(cell: Cell) -> None:
+    _assessment(cell)
+    cell.archive, cell.media = b"%PDF-1.7", "application/octet-stream"
+    cell.query = {"question": "PM1", "name": "ports.pdf"}
+
+
+def _filed(cell: Cell) -> None:
+    _assessment(cell)
+    cell.ident = scored.filed(cell.plant, cell.ident).id
+
+
+def _compared(cell: Cell) -> None:
+    site = gear.site(cell.plant, cell.scope)
+    scored.closed(cell.plant, site)
+    cell.ident = scored.opened(cell.plant, site).id
+
+
 def _evidence(cell: Cell) -> None:
     _assessment(cell)
     cell.ident, cell.body = scored.backed(cell.plant, cell.ident).id, {"why": "Of another site."}
@@ -287,9 +305,11 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("POST", "/api/v1/assessments"): _new_assessment,
     ("GET", "/api/v1/assessments/{assessment_id}"): _assessment,
     ("POST", "/api/v1/assessments/{assessment_id}/close"): _answered,
+    ("GET", "/api/v1/assessments/{assessment_id}/comparison"): _compared,
     ("POST", "/api/v1/assessments/{assessment_id}/decisions"): _differing,
     ("POST", "/api/v1/assessments/{assessment_id}/drop"): _assessment,
     ("POST", "/api/v1/assessments/{assessment_id}/evidence"): _linking,
+    ("POST", "/api/v1/assessments/{assessment_id}/files"): _filing,
     ("POST", "/api/v1/assessments/{assessment_id}/replies"): _assessment_reply,
     ("GET", "/api/v1/audit"): _entry,
     ("GET", "/api/v1/audit/{entry_id}"): _entry,
@@ -324,6 +344,7 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("GET", "/api/v1/estate/export"): _nothing,
     ("GET", "/api/v1/estate/history"): _nothing,
     ("POST", "/api/v1/estate/import"): _estate_file,
+    ("GET", "/api/v1/evidence/{evidence_id}/content"): _filed,
     ("POST", "/api/v1/evidence/{evidence_id}/remove"): _evidence,
     ("GET", "/api/v1/gaps"): _gap,
     ("POST", "/api/v1/gaps"): _new_gap,
@@ -429,7 +450,7 @@ async def _send(cell: Cell, route: tuple[str, str]) -> httpx.Response:
             return await client.request(
                 method,
                 path,
-                params={"scope": cell.scope},
+                params={"scope": cell.scope, **cell.query},
                 content=cell.archive,
                 headers={"content-type": cell.media},
             )

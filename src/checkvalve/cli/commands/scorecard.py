@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Assessing oneself: `scorecard open|list|show|answer|settle|close|drop|export`."""
+"""Assessing oneself: `scorecard open|list|show|answer|settle|close|drop|export`; plan and evidence stand beside it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 
 from checkvalve.cli import client, output, scorecard, times
 from checkvalve.cli.client import reference
-from checkvalve.cli.commands import scorecard_plan
+from checkvalve.cli.commands import scorecard_evidence, scorecard_plan
 from checkvalve.cli.failures import UsageError
 from checkvalve.cli.invocation import USUAL, All, Before, Invocation, Limit, noun, verb
 from checkvalve.protocol import api
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     verb(group, "close", f"checkvalve scorecard close {ident}")(close)
     verb(group, "drop", f"checkvalve scorecard drop {ident} --reason 'the wrong site'")(drop)
     verb(group, "export", f"checkvalve scorecard export {ident} assessment.json")(export)
+    scorecard_evidence.register(group)
     scorecard_plan.register(group)
 
 

@@ -162,10 +162,8 @@ def add_evidence(tx: Tx, act: Act, wanted: Evidence) -> Evidence:
     `evidence.many`), `InvalidError` (`evidence.name`, `evidence.link`, `evidence.digest`, `evidence.dates`,
     `evidence.size`).
     """
-    found = _open(tx, wanted.assessment)
-    queries.standard_of(tx, found).question(wanted.question)
-    there = len(queries.evidence(tx, found.id, wanted.question, removed=False))
-    kept = replace(proof.added(wanted, there), added_at=act.at)
+    found, possible = queries.addable(tx, wanted)
+    kept = replace(possible, added_at=act.at)
     writes.evidence_(tx, kept)
     audit_writes.record(tx, act, "evidence.add", f"evidence:{kept.id}", found.scope, _facts(kept))
     return kept

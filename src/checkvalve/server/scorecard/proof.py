@@ -28,12 +28,16 @@ RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  #
 
 
 class Worth(StrEnum):
-    """What evidence is worth. HELD: its bytes are here; LINKED: elsewhere, we know their digest only."""
+    """What evidence is worth.
+
+    HELD: its bytes are here; LINKED: elsewhere, we know their digest only; DAMAGED: they should be here, and are not.
+    """
 
     HELD = "held"
     LINKED = "linked"
     EXPIRED = "expired"
     REMOVED = "removed"
+    DAMAGED = "damaged"
 
 
 def added(wanted: Evidence, there: int) -> Evidence:
@@ -51,7 +55,7 @@ def added(wanted: Evidence, there: int) -> Evidence:
     if not DIGEST.fullmatch(wanted.digest):
         raise InvalidError("evidence.digest", "A digest is sha256: and 64 hex digits.", "Compute it with sha256sum.")
     if not wanted.link and not 0 < wanted.size <= LARGEST:
-        raise too_large() if wanted.size else InvalidError("evidence.size", "The file is empty.", "Choose another one.")
+        raise too_large() if wanted.size else empty()
     _dates(wanted.period_from, wanted.period_to, wanted.expires)
     return replace(
         wanted,
@@ -82,6 +86,11 @@ def same(stated: str, computed: str) -> None:
         )
 
 
+def empty() -> InvalidError:
+    """Return the refusal of a file in which there is nothing."""
+    return InvalidError("evidence.size", "The file is empty.", "Choose another one.")
+
+
 def too_large() -> InvalidError:
     """Return the refusal of a file that is too large."""
     return InvalidError(
@@ -91,10 +100,35 @@ def too_large() -> InvalidError:
     )
 
 
-def worth(evidence: Evidence, today: date) -> Worth:
-    """Return what evidence is worth on a day; it is good on the day on which it expires."""
+def file_of(evidence: Evidence) -> str:
+    """Return the digest of the file that is kept here; `ConflictError` (`evidence.elsewhere`) for a link."""
+    if evidence.link:
+        raise ConflictError(
+            "evidence.elsewhere",
+            "This document is kept elsewhere; the plane knows its address and its digest.",
+            f"Open {evidence.link}, and compare the digest with sha256sum.",
+        )
+    return evidence.digest
+
+
+def damaged(evidence: Evidence) -> ConflictError:
+    """Return the refusal of a file whose bytes are not what was added."""
+    return ConflictError(
+        "evidence.damaged",
+        f"The plane's disk has lost or damaged {evidence.name}: its bytes are not what was added.",
+        f"Bring it back from a backup, or add the same file again: its digest is {evidence.digest}.",
+    )
+
+
+def worth(evidence: Evidence, today: date, *, there: bool = True) -> Worth:
+    """Return what evidence is worth on a day; it is good on the day on which it expires.
+
+    `there` tells whether the bytes of a file are on the plane's disk.
+    """
     if evidence.removed_at is not None:
         return Worth.REMOVED
+    if not evidence.link and not there:
+        return Worth.DAMAGED
     if evidence.expires is not None and evidence.expires < today:
         return Worth.EXPIRED
     return Worth.LINKED if evidence.link else Worth.HELD

@@ -16,7 +16,7 @@ from checkvalve.server.access.decide import narrowed
 from checkvalve.server.access.model import ROOT, ScopeKind, Visibility
 from checkvalve.server.db import schema
 from checkvalve.server.db.database import Tx
-from checkvalve.server.scorecard import claims, keeping, reading, reconcile, score, tables
+from checkvalve.server.scorecard import claims, decide, keeping, proof, reading, reconcile, score, tables
 from checkvalve.server.scorecard.compare import Sheet
 from checkvalve.server.scorecard.model import (
     Assessment,
@@ -99,6 +99,20 @@ def trend(tx: Tx, scope: str) -> list[Assessment]:
     return sorted(assessments(tx, EVERYWHERE, limit=None, scope=scope, states=(State.CLOSED,)), key=_ended)
 
 
+def earlier(tx: Tx, assessment: Assessment) -> Assessment:
+    """Return the one of the same place that was closed before it; `NotFoundError` (`assessment.alone`)."""
+    had = [each for each in trend(tx, assessment.scope) if each.id != assessment.id]
+    if assessment.state is State.CLOSED:
+        had = [each for each in had if _ended(each) < _ended(assessment)]
+    if not had:
+        raise NotFoundError(
+            "assessment.alone",
+            "No assessment of this place was closed before this one.",
+            "Name the one to compare it with; it may be of another place.",
+        )
+    return had[-1]
+
+
 def replies(tx: Tx, assessment_id: AssessmentId) -> list[Reply]:
     """Return all that was ever said in an assessment, oldest first."""
     here = schema.replies.c.assessment == assessment_id
@@ -132,6 +146,18 @@ def evidence_one(tx: Tx, evidence_id: EvidenceId, seen: Visibility = EVERYWHERE)
         if where:
             return found, where[0]
     raise NotFoundError("evidence.not_found", "There is no such evidence, or not for you.", "List the evidence.")
+
+
+def addable(tx: Tx, wanted: Evidence) -> tuple[Assessment, Evidence]:
+    """Return the assessment that evidence would be added to, and the evidence as it would be kept.
+
+    For a file, before its bytes are taken: with the size that was announced, and any digest. Raises `NotFoundError`
+    (`assessment.not_found`, `scorecard.question`), `ConflictError` (`assessment.ended`), and what `proof.added` does.
+    """
+    found = assessment(tx, wanted.assessment)
+    decide.still_open(found)
+    standard_of(tx, found).question(wanted.question)
+    return found, proof.added(wanted, len(evidence(tx, found.id, wanted.question, removed=False)))
 
 
 def assessments_of(tx: Tx, ids: Iterable[AssessmentId], seen: Visibility) -> list[Assessment]:

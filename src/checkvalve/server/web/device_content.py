@@ -10,10 +10,8 @@ and not without end; 5. a transfer counts as those of images do, and is broken o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Message, Receive, Send
@@ -30,7 +28,7 @@ from checkvalve.server.errands import ending
 from checkvalve.server.errands import queries as errand_queries
 from checkvalve.server.errands import writes as errand_writes
 from checkvalve.server.errands.model import Errand
-from checkvalve.server.web import transfers
+from checkvalve.server.web import arrivals, transfers
 from checkvalve.server.web.calls import NO_ID
 from checkvalve.server.web.exchange import GoneError
 from checkvalve.server.web.peers import Peer, Peers
@@ -44,9 +42,6 @@ SILENCE = 25.0  # seconds without a byte; the listener hangs up without a word a
 SLOWEST = 1_000  # bytes a second, on the whole
 GRACE = 60.0  # seconds beyond that
 _CONTENT = messages.CONTENT.encode()
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +78,10 @@ class DeviceContent:
         """Have the file, as what the errand brought."""
         db, blobs = self._plane.db, self._plane.blobs
         errand = await db.read("device.content", _expecting, peer.device, said)
-        if errand.content == said.digest and await _whole(blobs.has, said.digest):  # rule 2
+        if errand.content == said.digest and await arrivals.whole(blobs.has, said.digest):  # rule 2
             return
-        await _whole(_room, blobs, said.size)
-        async with _coming(blobs) as blob:
+        await arrivals.whole(_room, blobs, said.size)
+        async with arrivals.coming(blobs) as blob:
             await _receive(receive, blob, said.size)
             if blob.digest != said.digest:
                 raise InvalidError(
@@ -94,7 +89,7 @@ class DeviceContent:
                     "What came is not what its digest says.",
                     "The file is damaged where it is sent from; order what brought it again.",
                 )
-            await _whole(blob.keep)
+            await arrivals.whole(blob.keep)
         await db.write("device.content", errand_writes.brought, errand.id, said.digest, said.size)
 
 
@@ -131,7 +126,7 @@ async def _receive(receive: Receive, blob: Coming, size: int) -> None:
         if blob.size + len(pieces) > size:
             raise HTTPException(status_code=413)
         if len(pieces) >= PIECE or not more:
-            await _whole(blob.add, bytes(pieces))
+            await arrivals.whole(blob.add, bytes(pieces))
             pieces.clear()
 
 
@@ -153,22 +148,3 @@ def _room(blobs: Blobs, size: int) -> None:
             "The plane's disk has no room for this.",
             "Free space there; the device tries again by itself.",
         )
-
-
-@asynccontextmanager
-async def _coming(blobs: Blobs) -> AsyncIterator[Coming]:
-    stack = ExitStack()
-    try:
-        yield await _whole(stack.enter_context, blobs.coming())
-    finally:
-        await _whole(stack.close)
-
-
-async def _whole(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run `work` on a thread, to its end even if this is cancelled: else a file would be closed while it is written."""
-    running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        await asyncio.gather(running, return_exceptions=True)
-        raise

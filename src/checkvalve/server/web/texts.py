@@ -8,6 +8,7 @@ stand by subject in the files beside this one; a second language is files beside
 from collections.abc import Mapping
 
 from checkvalve.server.web import (
+    texts_assess,
     texts_day,
     texts_errands,
     texts_estate,
@@ -33,6 +34,7 @@ EN: Mapping[str, str] = {
     **texts_values.EN,
     **texts_estate.EN,
     **texts_scorecard.EN,
+    **texts_assess.EN,
 }
 
 # What an entry tells of, by action: what was done, and what was wanted where it was refused.
@@ -46,6 +48,7 @@ TOLD: Mapping[str, tuple[str, str]] = {
     **texts_rollouts.TOLD,
     **texts_values.TOLD,
     **texts_estate.TOLD,
+    **texts_assess.TOLD,
 }
 COULD_NOT = "could not"
 

@@ -7,12 +7,10 @@ EN: Mapping[str, str] = {
     "score.none": "Nobody has said yet how ready this place is.",
     "score.none_detail": "25 questions, under five minutes, and no device is needed.",
     "score.none_means": "Here will stand the lowest section first, what that means, and the steps that close its gaps.",
-    "score.none_command": 'checkvalve scorecard open "{where}"',
-    "score.none_where": "Norra Water",
-    "score.begin": "Begin at a terminal; everybody with the right may answer:",
     "score.open": "An assessment of {where} is open: {answered} of {asked} questions are answered.",
     "score.sentence.one": "{lowest} is {band} with {score} of {most}.",
     "score.sentence.many": "{lowest} are {band} with {score} of {most} each.",
+    "score.sentence.all": "All sections are {band} with {score} of {most} each.",
     "score.detail": "{what}: in all {total} of {of}, {band}. Declared; nothing is measured yet. "
     "{defensible} of {of} can be defended without data.",
     "score.and": " and ",

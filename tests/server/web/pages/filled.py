@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the water company has set: for all releases or one, at a site and a device; a file, a secret, a rotation."""
 
-from datetime import timedelta
+from collections.abc import Mapping
+from datetime import date
 
-from checkvalve.ids import AssessmentId, EntryId, GapId, ReplyId
+from checkvalve.ids import AssessmentId, GapId, PersonId, ReplyId
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import ROOT, Visibility
-from checkvalve.server.audit.model import Act, Actor
+from checkvalve.server.audit.model import Act
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.scorecard import actions as score_actions
 from checkvalve.server.scorecard.model import Gap, Reply, Said, Work
@@ -49,24 +50,43 @@ def _set(
 
 
 def assessment(estate: Estate) -> None:
-    """Let Olof assess the first organisation: one section low, five Not Sure, and two steps in the plan."""
-    person, now = estate.people["olof"].id, estate.plane.now()
-    scope = estate.db.read_now("scopes", access_queries.listed, Visibility((ROOT,)))[0].path
-    actor = Actor("person", person, "olof")
+    """Assess the company twice, and put steps into its plan; begin with a site, where people differ."""
+    places = estate.db.read_now("scopes", access_queries.listed, Visibility((ROOT,)))
+    olof, ada = estate.people["olof"].id, estate.people["ada"].id
+    before = {question.id: Said(str(1 + number % 3)) for number, question in enumerate(shipped().questions)}
+    now = {question.id: Said(str(2 + number % 3)) for number, question in enumerate(shipped().questions)}
+    now |= dict.fromkeys(("RE1", "RE2", "RE3"), Said.LITTLE) | dict.fromkeys(("RE4", "PM5", "AA2"), Said.NOT_SURE)
+    now |= dict.fromkeys(("OR4", "AI2"), Said.NOT_SURE)
+    for answers, ago in ((before, 60 * 24 * 90), (now, 60)):
+        there = _assessed(estate, places[0].path, olof, answers, ago)
+        ended = {"device": 640}
+        estate.db.write_now("close", score_actions.close, _act(estate, olof, ago), there, olof, ended, 29)
+    site = next(place.path for place in places if place.name == "Visby")
+    few = {question.id: Said.MOSTLY for question in shipped().questions[:7]}
+    there = _assessed(estate, site, olof, few, 30)
+    said = Reply(ReplyId(estate.new_id(20)), there, "PM2", ada, Said.LITTLE, "", "Not on line A.", estate.plane.now())
+    estate.db.write_now("reply", score_actions.reply, _act(estate, ada, 20), said)
+    _planned(estate, places[0].path, olof)
 
-    def act() -> Act:
-        return Act(EntryId(estate.plane.new_id()), now, actor)
 
-    ident = AssessmentId(estate.plane.new_id())
-    estate.db.write_now("open", score_actions.open, act(), ident, person, scope, "", shipped())
-    for question in shipped().questions:
-        unsure = question.id in {"RE2", "RE3", "AA3", "AI2", "OR4"}
-        word = Said.NOT_SURE if unsure else Said.LITTLE if question.section in {"RE", "PM"} else Said.MOSTLY
-        said = Reply(ReplyId(estate.plane.new_id()), ident, question.id, person, word, "", "", now)
-        estate.db.write_now("reply", score_actions.reply, act(), said)
-    estate.db.write_now("close", score_actions.close, act(), ident, person, {"device": 640}, 29)
-    for step, due in (("re-1", now.date() - timedelta(days=3)), ("pm-1", None)):
+def _assessed(estate: Estate, scope: str, person: PersonId, answers: Mapping[str, Said], ago: int) -> AssessmentId:
+    ident, act = AssessmentId(estate.new_id(ago)), _act(estate, person, ago)
+    estate.db.write_now("open", score_actions.open, act, ident, person, scope, "", shipped())
+    for question, word in answers.items():
+        said = Reply(ReplyId(estate.new_id(ago)), ident, question, person, word, "", "", act.at)
+        estate.db.write_now("reply", score_actions.reply, _act(estate, person, ago), said)
+    return ident
+
+
+def _act(estate: Estate, person: PersonId, ago: int) -> Act:
+    login = next(login for login, one in estate.people.items() if one.id == person)
+    return estate.act(estate.actor(login), ago)
+
+
+def _planned(estate: Estate, scope: str, person: PersonId) -> None:
+    now = estate.plane.now()
+    for step, due in (("re-1", date(2026, 10, 1)), ("re-2", date(2027, 3, 31)), ("pm-5", None)):
         gap = Gap(
             GapId(estate.plane.new_id()), scope, "", step, "", "Rut Ek", due, Work.OPEN, "", person, now, person, now
         )
-        estate.db.write_now("plan", score_actions.plan, act(), gap, shipped())
+        estate.db.write_now("plan", score_actions.plan, _act(estate, person, 0), gap, shipped())

@@ -15,6 +15,7 @@ from checkvalve.server.access.model import ROOT, Visibility
 from checkvalve.server.errands import queries as errand_queries
 from checkvalve.server.errands.model import Kind
 from checkvalve.server.fleet import queries as fleet_queries
+from checkvalve.server.scorecard import queries as score_queries
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.queries import EVERYWHERE
 from tests.server.web.pages import filled
@@ -51,6 +52,8 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
     newest = next(one for one in there if one.name == "pump-station")
     draft = estate.db.read_now("drafts", supply_queries.drafts, EVERYWHERE, limit=1)[0]
     devices = {one.name: one.id for one in estate.db.read_now("devices", fleet_queries.devices, Visibility((ROOT,)))}
+    assessed = estate.db.read_now("assessments", score_queries.assessments, Visibility((ROOT,)))
+    going, ended = (next((one.id for one in assessed if one.state == state), "") for state in ("open", "closed"))
     errands = estate.db.read_now("errands", errand_queries.errands, Visibility((ROOT,)))
     small = {f"{one.kind}-{one.state}": f"/errands/{one.id}" for one in errands}
     waiting, rejected = estate.approvals["Edge base 5.2, autumn"], estate.approvals["Historian fix, line A"]
@@ -85,6 +88,10 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "holds": ("olof", "/holds"),
         "estate": ("olof", "/estate"),
         "compliance": ("olof", "/compliance"),
+        "assess": ("olof", f"/compliance/assess/{going}"),
+        "review": ("olof", f"/compliance/assess/{going}/review"),
+        "record": ("olof", f"/compliance/assess/{ended}/review"),
+        "compare": ("olof", "/compliance/compare"),
         "errands": ("olof", "/errands"),
         "errands-none": ("olof", "/errands?show=cancelled&device=" + devices["chlor-01"]),
         **{f"errand-{name}": ("olof", small[name]) for name in SMALL},

@@ -41,7 +41,8 @@ def close(plant: Plant, scope: str, **said: str) -> None:
 def test_before_anything_was_answered_the_page_says_how_to_begin(plant: Plant) -> None:
     page = ask(plant, viewer(plant), "/compliance").text
     assert "Nobody has said yet how ready this place is." in page
-    assert "checkvalve scorecard open" in page
+    assert "Whoever manages the scorecard here can begin one." in page
+    assert 'action="/compliance/begin"' in ask(plant, plant.users["north", "compliance-officer"], "/compliance").text
     scored.opened(plant, gear.site(plant, plant.organisations["north"], "Visby"))
     assert "0 of 25 questions are answered" in ask(plant, viewer(plant), "/compliance").text
 

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from checkvalve.protocol import scorecard as said
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.audit.compose import rfc3339
+from checkvalve.server.blobs.store import Blobs
 from checkvalve.server.db.database import Tx
 from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.scorecard import decide, keeping, proof, queries, reconcile
@@ -17,8 +18,8 @@ from checkvalve.server.scorecard.standard import Guidance, Question
 Names = Mapping[str, str]
 
 
-def whole(tx: Tx, assessment: Assessment, now: datetime) -> said.Whole:
-    """Return one assessment with all that was said in it."""
+def whole(tx: Tx, assessment: Assessment, now: datetime, blobs: Blobs) -> said.Whole:
+    """Return one assessment with all that was said in it; `blobs` is where its files are."""
     result = queries.result(tx, assessment)
     replies, decisions = queries.replies(tx, assessment.id), queries.decisions(tx, assessment.id)
     people = {*(one.person for one in replies), *(one.by for one in decisions)}
@@ -34,7 +35,7 @@ def whole(tx: Tx, assessment: Assessment, now: datetime) -> said.Whole:
         answers=result.kept.answers if result.kept else queries.answers(result, now),
         replies=[_reply(one, names) for one in replies],
         decisions=[_decision(one, names, counts=one.id in counts) for one in decisions],
-        evidence=[evidence(one, now.date()) for one in queries.evidence(tx, assessment.id)],
+        evidence=[evidence(one, now.date(), blobs) for one in queries.evidence(tx, assessment.id)],
     )
 
 
@@ -43,7 +44,7 @@ def listed(tx: Tx, assessments: Sequence[Assessment]) -> list[said.Assessment]:
     return [_listed(tx, one, queries.result(tx, one)) for one in assessments]
 
 
-def evidence(one: Evidence, today: date) -> said.Evidence:
+def evidence(one: Evidence, today: date, blobs: Blobs) -> said.Evidence:
     """Return a piece of evidence as it is worth on a day."""
     return said.Evidence(
         id=one.id,
@@ -59,7 +60,7 @@ def evidence(one: Evidence, today: date) -> said.Evidence:
         note=one.note,
         added_by=one.added_by,
         added_at=rfc3339(one.added_at),
-        state=proof.worth(one, today).value,
+        state=proof.worth(one, today, there=bool(one.link) or blobs.has(one.digest)).value,
         removed_why=one.removed_why,
     )
 

@@ -4,6 +4,8 @@
 The newest closed assessment of the highest place that one may see here stands first; those of others are listed.
 """
 
+from collections.abc import Collection
+
 from litestar import get
 
 from checkvalve.protocol import scorecard as said
@@ -33,26 +35,31 @@ def look(view: View) -> Data:
     every = answers.listed(view.tx, queries.assessments(view.tx, seen, limit=SHOWN))
     going = [one for one in every if one.state == State.OPEN]
     first = _first(view)
-    whole = answers.whole(view.tx, first, view.now) if first else None
+    whole = answers.whole(view.tx, first, view.now, view.call.plane.blobs) if first else None
     gaps = answers.gaps(view.tx, queries.gaps(view.tx, seen), view.now.date())
     return {
         **_result(whole, gaps),
         "going": [
-            texts.say("score.open", where=one.where, answered=str(one.answered), asked=str(one.asked)) for one in going
+            {
+                "text": texts.say("score.open", where=one.where, answered=str(one.answered), asked=str(one.asked)),
+                "href": view.link(f"/compliance/assess/{one.id}"),
+            }
+            for one in going
         ],
         "gaps": [score_view.gap(one) for one in gaps],
         "past": [score_view.listed(one) for one in every],
         "estate_href": view.link("/estate"),
+        "fresh": whole is None,
+        "begin": _begin(view, {one.scope for one in going}),
+        "compare_href": view.link("/compliance/compare") if sum(one.state == State.CLOSED for one in every) > 1 else "",
     }
 
 
 def _result(whole: said.Whole | None, gaps: list[said.Gap]) -> Data:
     if whole is None:
-        where = texts.say("score.none_where")
         return {
             "sentence": texts.say("score.none"),
             "detail": texts.say("score.none_detail"),
-            "command": texts.say("score.none_command", where=where),
             "sections": [],
             "low": [],
             "banner": "",
@@ -62,11 +69,19 @@ def _result(whole: said.Whole | None, gaps: list[said.Gap]) -> Data:
     return {
         "sentence": score_view.sentence(whole.assessment),
         "detail": score_view.detail(whole.assessment),
-        "command": "",
         "sections": score_view.sections(whole.assessment),
         "low": score_view.low(whole, planned),
         "banner": whole.banner,
         "inferred": score_view.inferred(whole.assessment),
+    }
+
+
+def _begin(view: View, going: Collection[str]) -> Data:
+    """Return where the caller may begin an assessment: one is open at a place at a time."""
+    places = [one for one in view.places(Permission.SCORECARD_MANAGE) if one.path not in going]
+    return {
+        "may": view.holds(Permission.SCORECARD_MANAGE),
+        "places": [{"value": one.path, "label": view.where(one.path)} for one in places],
     }
 
 

@@ -22,9 +22,11 @@ def sentence(one: said.Assessment) -> str:
     """Return what a closed assessment came to: its lowest sections, by name."""
     found = _declared(one)
     lowest = [section for section in found.sections if section.id in found.lowest]
+    names = [section.title for section in lowest]
+    every = len(lowest) == len(found.sections) > 1
     return texts.say(
-        "score.sentence.one" if len(lowest) == 1 else "score.sentence.many",
-        lowest=texts.say("score.and").join(section.title for section in lowest),
+        "score.sentence.all" if every else "score.sentence.one" if len(lowest) == 1 else "score.sentence.many",
+        lowest=texts.say("score.and").join([", ".join(names[:-1]), names[-1]] if names[1:] else names),
         band=_band(lowest[0].band),
         score=score(lowest[0].score),
         most=str(lowest[0].most),
@@ -105,6 +107,7 @@ def listed(one: said.Assessment) -> Data:
     lowest = [section.title for section in found.sections if section.id in found.lowest] if found else []
     return {
         "id": one.id,
+        "href": f"/compliance/assess/{one.id}/review",
         "title": plainly(one.title),
         "where": one.where,
         "state": texts.say(f"score.is.{one.state}"),

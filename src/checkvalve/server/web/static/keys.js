@@ -7,6 +7,8 @@
   const said = document.getElementById("said");
   const rows = () => [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a.row, a.mono"));
   let going = 0;
+  let leaving = false;
+  window.addEventListener("pageshow", () => { leaving = false; });
 
   function choose(step) {
     const all = rows();
@@ -24,6 +26,14 @@
       going = 0;
       const target = [...document.querySelectorAll("[data-goes]")].find((place) => place.dataset.goes === event.key);
       if (target) { event.preventDefault(); window.location.assign(target.dataset.to); }
+      return;
+    }
+    const key = event.key.toLowerCase();
+    const meant = [...document.querySelectorAll("[data-key]")].find((one) => one.dataset.key.split(" ").includes(key));
+    if (meant && !meant.disabled) {
+      event.preventDefault();
+      if (typing(meant)) meant.focus();
+      else if (!leaving) { leaving = true; meant.click(); }  // a second press is for the next page, not for this one
       return;
     }
     switch (event.key) {
