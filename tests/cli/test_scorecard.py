@@ -47,6 +47,9 @@ def test_a_script_answers_closes_and_reads_what_it_came_to(signed_in: Terminal, 
     file = tmp_path / "board.json"
     signed_in.done("scorecard", "export", ident, str(file))
     assert json.loads(file.read_bytes())["assessment"]["declared"]["total"] == 57.0
+    paper = tmp_path / "board.html"
+    signed_in.done("scorecard", "export", ident, str(paper), "--html")
+    assert "Regulatory exposure is At Risk with 0 of 20." in paper.read_text()
     again = signed_in("scorecard", "export", ident, str(file))
     assert (again.code, "[cli.file]" in again.err) == (2, True)
     assert "PM1" in signed_in.done("scorecard", "show", ident, "--answers")

@@ -18,6 +18,7 @@ Ident = Annotated[str, typer.Argument(metavar="ID", help="Of `scorecard list`.")
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="Why it does not apply.")]
 Comment = Annotated[str, typer.Option(metavar="TEXT", help="Whatever helps to understand the answer.")]
 SHORT = {"n": "not_sure", "x": "not_applicable"}
+LARGEST = 16 << 20  # bytes of a document
 KEYS = "0-4, n not sure, x does not apply, - take back, enter skip, q stop"
 
 
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
     verb(group, "settle", f"checkvalve scorecard settle {ident} PM1 2 --comment 'as measured in May'")(settle)
     verb(group, "close", f"checkvalve scorecard close {ident}")(close)
     verb(group, "drop", f"checkvalve scorecard drop {ident} --reason 'the wrong site'")(drop)
-    verb(group, "export", f"checkvalve scorecard export {ident} assessment.json")(export)
+    verb(group, "export", f"checkvalve scorecard export {ident} board.html --html")(export)
     scorecard_evidence.register(group)
     scorecard_plan.register(group)
 
@@ -150,13 +151,20 @@ def export(
     run: Invocation,
     assessment: Ident,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it; it must not exist.")],
+    *,
+    html: Annotated[
+        bool, typer.Option("--html", help="As a document to hand over: one file that opens anywhere.")
+    ] = False,
 ) -> None:
-    """Write all of an assessment to a file, as JSON."""
+    """Write all of an assessment to a file: as JSON, or with `--html` its result as a document to hand over."""
     data = run.plane.raw("GET", _at(assessment))
     whole = client.decode(data, forms.Whole)
+    written = data
+    if html:
+        written = run.plane.document(f"/compliance/export?assessment={reference(assessment)}", LARGEST)
     try:
         with file.open("xb") as out:
-            out.write(data)
+            out.write(written)
     except OSError as error:
         raise UsageError("cli.file", f"{file} cannot be written: {error.strerror}.", "Name another file.") from error
     run.show(data, forms.Whole, lambda _: output.say(f"{file} has all of {whole.assessment.title}."), _ident)

@@ -23,7 +23,7 @@ CALCULATED = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet takes for a formula."""
 MEDIA_TYPE = "text/csv"
 
-_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  # without it, spreadsheets take UTF-8 for something else
+MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  # without it, spreadsheets take UTF-8 for something else
 _ENDED = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+")
 """A line with its end: a cell in quotes may go on behind it."""
 _TEXTS = {"site": 0, "class": 2, "note": 4}
@@ -70,7 +70,7 @@ def read(data: bytes) -> File:
 
 def write(rows: Iterable[tuple[str, str, str, int, str]]) -> bytes:
     """Return rows as a file: site, kind, class, number, note."""
-    out = [_MARK]
+    out = [MARK]
     writer = csv.writer(SimpleNamespace(write=out.append), lineterminator="\r\n")
     writer.writerow(HEADING)
     for site, kind, class_name, number, note in rows:

@@ -41,7 +41,7 @@ _OF_HTTP: Mapping[int, tuple[str, str, str]] = {
     415: (
         "request.media_type",
         "The body is not of a kind that is read here.",
-        "Send JSON, or an archive of images as application/x-tar, and say so in Content-Type.",
+        "Send JSON, or a file as application/octet-stream where the route takes one, and say so in Content-Type.",
     ),
     421: ("request.host", "The plane does not go by this name.", "Use a name it was configured with."),
 }

@@ -18,6 +18,7 @@ from checkvalve.server.web import (
     texts_people,
     texts_rollouts,
     texts_scorecard,
+    texts_scorecard_paper,
     texts_supply,
     texts_values,
 )
@@ -34,6 +35,7 @@ EN: Mapping[str, str] = {
     **texts_values.EN,
     **texts_estate.EN,
     **texts_scorecard.EN,
+    **texts_scorecard_paper.EN,
     **texts_assess.EN,
 }
 

@@ -133,7 +133,7 @@ EN: Mapping[str, str] = {
     "compare.reworded": "asked in other words",
     "compare.notes": "Not quite alike",
     "compare.rescored": "The earlier answers by the later scheme: {total} of {most}.",
-    "compare.label": "{where}, {title}, {ended}",
+    "compare.label": "{title}, {ended}",
     "begin.title": "Begin an assessment",
     "begin.why": "25 questions, one a screen, by keyboard or thumb. Stop and go on whenever you like.",
     "begin.place": "Place",

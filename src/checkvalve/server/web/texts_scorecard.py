@@ -38,8 +38,6 @@ EN: Mapping[str, str] = {
     "score.guide": "guide: {guide}",
     "score.plan": "The plan",
     "score.plan_none": "Nothing is planned yet.",
-    "score.plan_why": "A step goes into the plan with an owner and a date:",
-    "score.plan_command": 'checkvalve scorecard plan-add "{where}" {step} --owner NAME --due 2027-03-31',
     "score.what": "What",
     "score.owner": "Owner",
     "score.due": "Due",

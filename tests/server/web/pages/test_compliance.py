@@ -60,7 +60,6 @@ def test_the_lowest_section_stands_first_and_its_steps_lead_somewhere(plant: Pla
         shipped().guide.sections["RE"].low,
         'href="/audit"',
         "1 Not Sure",
-        "scorecard plan-add",
         "own reading",
     ):
         assert told in page, told

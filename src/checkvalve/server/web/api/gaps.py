@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from litestar import Router, get, post
+from litestar import Response, Router, get, post
 from litestar.params import FromPath, JSONBody
 
 from checkvalve.ids import GapId, PersonId
@@ -12,11 +12,11 @@ from checkvalve.protocol import scorecard as forms
 from checkvalve.server.access.model import ROOT, Permission, Visibility
 from checkvalve.server.audit.model import Act
 from checkvalve.server.db.database import Tx
-from checkvalve.server.scorecard import actions, queries
+from checkvalve.server.scorecard import actions, csvs, queries
 from checkvalve.server.scorecard.model import Gap, Work
 from checkvalve.server.web.api import scorecard_answers as answers
 from checkvalve.server.web.api.paging import Within
-from checkvalve.server.web.calls import Called, Place, in_scope, named
+from checkvalve.server.web.calls import Call, Called, Place, in_scope, named
 
 
 @get("/", opt={"permission": Permission.SCORECARD_READ}, summary="The gap plan, what is due first first")
@@ -29,9 +29,38 @@ async def listed(call: Called, *, within: Within = ROOT) -> api.Page[forms.Gap]:
     return api.Page(items=await call.ask("gaps", look, scope=within))
 
 
+@get("/export", opt={"permission": Permission.SCORECARD_READ}, summary="The gap plan, as CSV")
+async def export(call: Called, *, within: Within = ROOT) -> Response[bytes]:
+    """Answer with the plan as a file for spreadsheets."""
+
+    def look(tx: Tx, seen: Visibility) -> bytes:
+        found = queries.gaps(tx, seen)
+        return csvs.write(found, answers.places(tx, found))
+
+    data = await call.ask("gaps", look, scope=within)
+    headers = {"Content-Disposition": 'attachment; filename="plan.csv"', "X-Content-Type-Options": "nosniff"}
+    return Response(data, media_type="text/csv; charset=utf-8", headers=headers)
+
+
 @post("/", opt={"permission": Permission.SCORECARD_ANSWER}, summary="Put a step into the plan")
 async def plan(call: Called, data: JSONBody[forms.NewGap]) -> forms.Gap:
     """Put a step of the guide, or one's own, into the plan of a place. A step of the guide stands there once."""
+    return await planned(call, data)
+
+
+@post(
+    "/{gap_id:str}",
+    opt={"permission": Permission.SCORECARD_ANSWER},
+    status_code=200,
+    summary="Change owner, due date, state or note of a step",
+)
+async def change(call: Called, gap_id: FromPath[str], data: JSONBody[forms.GapChange]) -> forms.Gap:
+    """Change a step; what is left out stays as it is. What has ended may be set back to open."""
+    return await changed(call, gap_id, data)
+
+
+async def planned(call: Call, data: forms.NewGap) -> forms.Gap:
+    """Put a step into the plan. Raises what `scorecard.actions.plan` does."""
     made, person, now = GapId(call.plane.new_id()), PersonId(call.caller.person.id), call.plane.now()
     wanted = Gap(
         id=made,
@@ -55,14 +84,8 @@ async def plan(call: Called, data: JSONBody[forms.NewGap]) -> forms.Gap:
     return await call.act("gap.plan", f"gap:{made}", in_scope(data.scope), do)
 
 
-@post(
-    "/{gap_id:str}",
-    opt={"permission": Permission.SCORECARD_ANSWER},
-    status_code=200,
-    summary="Change owner, due date, state or note of a step",
-)
-async def change(call: Called, gap_id: FromPath[str], data: JSONBody[forms.GapChange]) -> forms.Gap:
-    """Change a step; what is left out stays as it is. What has ended may be set back to open."""
+async def changed(call: Call, gap_id: str, data: forms.GapChange) -> forms.Gap:
+    """Change a step. Raises what `scorecard.actions.change_gap` does."""
 
     def do(tx: Tx, act: Act) -> forms.Gap:
         after = actions.change_gap(tx, act, GapId(gap_id), PersonId(call.caller.person.id), data)
@@ -76,4 +99,4 @@ def place(tx: Tx, gap_id: str) -> Sequence[str]:
     return (queries.gap(tx, GapId(gap_id)).scope,)
 
 
-router = Router("/gaps", route_handlers=[listed, plan, change], tags=["scorecard"])
+router = Router("/gaps", route_handlers=[listed, export, plan, change], tags=["scorecard"])

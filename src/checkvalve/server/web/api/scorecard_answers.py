@@ -65,9 +65,14 @@ def evidence(one: Evidence, today: date, blobs: Blobs) -> said.Evidence:
     )
 
 
+def places(tx: Tx, found: Sequence[Gap]) -> Mapping[str, str]:
+    """Return the names of the places that have a plan, by path."""
+    return {scope: _where(tx, scope) for scope in {one.scope for one in found}}
+
+
 def gaps(tx: Tx, found: Sequence[Gap], today: date) -> list[said.Gap]:
     """Return rows of gap plans as they stand on a day."""
-    where = {scope: _where(tx, scope) for scope in {one.scope for one in found}}
+    where = places(tx, found)
     return [
         said.Gap(
             id=one.id,

@@ -14,7 +14,6 @@ from checkvalve.server.web.api import scorecard_answers as answers
 from checkvalve.server.web.calls import Called
 from checkvalve.server.web.pages import assess_view, frame, score_view
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
-from checkvalve.server.web.pages.release_view import plainly
 from checkvalve.server.web.pages.view import Data, View, known
 
 PAGE = Page("compare.html", "compliance", "compare.title")
@@ -99,8 +98,8 @@ def _total(one: said.Assessment) -> str:
 
 
 def _label(one: said.Assessment) -> str:
-    ended = (one.ended_at or one.opened_at)[:10]
-    return texts.say("compare.label", where=one.where, title=plainly(one.title), ended=ended)
+    name, ended = score_view.called(one), (one.ended_at or one.opened_at)[:10]
+    return name if ended in name else texts.say("compare.label", title=name, ended=ended)
 
 
 def _ended(one: Assessment) -> tuple[object, str]:

@@ -9,18 +9,18 @@ from collections.abc import Collection
 from litestar import get
 
 from checkvalve.protocol import scorecard as said
-from checkvalve.server.access.model import Permission
+from checkvalve.server.access.model import Permission, ScopeKind
 from checkvalve.server.scorecard import queries
 from checkvalve.server.scorecard.model import Assessment, State
 from checkvalve.server.web import texts
 from checkvalve.server.web.api import scorecard_answers as answers
 from checkvalve.server.web.calls import Called
-from checkvalve.server.web.pages import frame, score_view
+from checkvalve.server.web.pages import frame, score_trend, score_view
 from checkvalve.server.web.pages.frame import Answer, Asked, Page
 from checkvalve.server.web.pages.view import Data, View
 
 PAGE = Page("compliance.html", "compliance", "compliance.title")
-SHOWN = 50
+SHOWN, SITES = 50, 100
 
 
 @get(["/compliance", "/compliance.json"], opt={"permission": Permission.SCORECARD_READ})
@@ -34,8 +34,8 @@ def look(view: View) -> Data:
     seen = view.seen(Permission.SCORECARD_READ)
     every = answers.listed(view.tx, queries.assessments(view.tx, seen, limit=SHOWN))
     going = [one for one in every if one.state == State.OPEN]
-    first = _first(view)
-    whole = answers.whole(view.tx, first, view.now, view.call.plane.blobs) if first else None
+    shown = first(view)
+    whole = answers.whole(view.tx, shown, view.now, view.call.plane.blobs) if shown else None
     gaps = answers.gaps(view.tx, queries.gaps(view.tx, seen), view.now.date())
     return {
         **_result(whole, gaps),
@@ -50,6 +50,13 @@ def look(view: View) -> Data:
         "past": [score_view.listed(one) for one in every],
         "estate_href": view.link("/estate"),
         "fresh": whole is None,
+        "scope": shown.scope if shown else "",
+        "may_plan": shown is not None and view.may(Permission.SCORECARD_ANSWER, shown.scope),
+        "trend": score_trend.drawn(answers.listed(view.tx, queries.trend(view.tx, shown.scope))) if shown else None,
+        **_sites(view),
+        "plan_href": view.link("/compliance/plan"),
+        "guide_href": view.link("/compliance/guide"),
+        "print_href": view.link("/compliance/print") if shown else "",
         "begin": _begin(view, {one.scope for one in going}),
         "compare_href": view.link("/compliance/compare") if sum(one.state == State.CLOSED for one in every) > 1 else "",
     }
@@ -76,6 +83,20 @@ def _result(whole: said.Whole | None, gaps: list[said.Gap]) -> Data:
     }
 
 
+def _sites(view: View) -> Data:
+    """Return the places one may see here, the lowest result first; those without one come last, and are counted."""
+    latest = queries.latest(view.tx, view.seen(Permission.SCORECARD_READ))
+    results = {one.scope: one for one in answers.listed(view.tx, list(latest.values())[:SITES])}
+    nodes = [one for one in view.places(Permission.SCORECARD_READ) if one.path.startswith(view.scope)]
+    scored = [one for one in nodes if one.path in results]
+    bare = [one for one in nodes if one.path not in latest and one.kind is not ScopeKind.AREA]
+    scored.sort(key=lambda one: score_view.rank(results[one.path]))
+    room = max(SITES - len(scored), 0)
+    rows = [score_view.site(view.where(one.path), results.get(one.path)) for one in scored + bare[:room]]
+    more = len(bare) - len(bare[:room])
+    return {"sites": rows if len(nodes) > 1 else [], "sites_more": texts.say("sites.more", n=str(more)) if more else ""}
+
+
 def _begin(view: View, going: Collection[str]) -> Data:
     """Return where the caller may begin an assessment: one is open at a place at a time."""
     places = [one for one in view.places(Permission.SCORECARD_MANAGE) if one.path not in going]
@@ -85,7 +106,8 @@ def _begin(view: View, going: Collection[str]) -> Data:
     }
 
 
-def _first(view: View) -> Assessment | None:
+def first(view: View) -> Assessment | None:
+    """Return the newest result of the highest place that one may see here, None where there is none."""
     latest = queries.latest(view.tx, view.seen(Permission.SCORECARD_READ))
     return latest[min(latest, key=lambda path: (path.count("/"), path))] if latest else None
 

@@ -35,6 +35,11 @@ def asset(name: str) -> str:
     return _ADDRESSES[name]
 
 
+def text(name: str) -> str:
+    """Return what a static file holds."""
+    return _FILES[name].decode()
+
+
 def link(path: str, **query: str) -> str:
     """Return an address; what is empty is left out of it."""
     said = urlencode({name: value for name, value in query.items() if value})

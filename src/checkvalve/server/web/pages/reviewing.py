@@ -97,6 +97,7 @@ def look(view: View, wanted: str) -> Data:
         "evidence": assess_view.evidence(whole, whole.evidence),
         "answer_href": view.link(base),
         "compare_href": view.link("/compliance/compare", after=found.id) if whole.assessment.state == "closed" else "",
+        "print_href": view.link("/compliance/print", assessment=found.id) if whole.assessment.state == "closed" else "",
         "json_href": f"/api/v1/assessments/{found.id}",
         "base": base,
         "close": _deed("close", may, going and not (differ or missing or many)),

@@ -35,16 +35,21 @@ def sentence(one: said.Assessment) -> str:
 
 def detail(one: said.Assessment) -> str:
     """Return what is said below: the total, and what remains of it without data."""
-    found, title = _declared(one), plainly(one.title)
-    named = one.where.rpartition("/")[2] in title
+    found = _declared(one)
     return texts.say(
         "score.detail",
-        what=title if named else f"{one.where}, {title}",
+        what=called(one),
         total=score(found.total),
         of=str(found.most),
         band=_band(found.band),
         defensible=score(one.defensible.total if one.defensible else None),
     )
+
+
+def called(one: said.Assessment) -> str:
+    """Return the title of an assessment, with its place where the title does not name it."""
+    title = plainly(one.title)
+    return title if one.where.rpartition("/")[2] in title else f"{one.where}, {title}"
 
 
 def inferred(one: said.Assessment) -> str:
@@ -80,7 +85,7 @@ def low(whole: said.Whole, planned: Collection[str]) -> list[Data]:
             ),
             "means": guide[section.id].low,
             "good": guide[section.id].good,
-            "steps": [_step(whole, step, planned) for step in guide[section.id].steps],
+            "steps": [_step(step, planned) for step in guide[section.id].steps],
         }
         for section in sorted(_declared(whole.assessment).sections, key=lambda each: each.score or 0)
         if section.low
@@ -101,6 +106,22 @@ def gap(one: said.Gap) -> Data:
     }
 
 
+def rank(one: said.Assessment) -> tuple[float, float]:
+    """Return where a result stands among others: the lowest section first, then the total."""
+    found = _declared(one)
+    return min((each.score or 0) / each.most for each in found.sections), found.total or 0
+
+
+def site(where: str, one: said.Assessment | None) -> Data:
+    """Return a place with its newest result, None where it has none."""
+    if one is None:
+        none = texts.say("sites.none")
+        return {"where": where, "href": "", "shape": "unknown", "band": none, "score": "-", "lowest": "-", "at": ""}
+    found, row = _declared(one), listed(one)
+    kept = {key: row[key] for key in ("href", "score", "lowest", "shape")}
+    return {"where": where, "band": _band(found.band), "at": one.ended_at or one.opened_at, **kept}
+
+
 def listed(one: said.Assessment) -> Data:
     """Return an assessment in the list of all."""
     found = one.declared
@@ -119,15 +140,15 @@ def listed(one: said.Assessment) -> Data:
     }
 
 
-def _step(whole: said.Whole, step: said.Step, planned: Collection[str]) -> Data:
-    command = texts.say("score.plan_command", where=whole.assessment.where, step=step.id)
+def _step(step: said.Step, planned: Collection[str]) -> Data:
     return {
+        "id": step.id,
         "text": step.text,
         "closes": texts.say("score.closes", ids=", ".join(step.closes)),
         "href": step.place,
         "guide": texts.say("score.guide", guide=step.guide),
         "until": step.until,
-        "command": "" if step.id in planned else command,
+        "planned": step.id in planned,
     }
 
 
