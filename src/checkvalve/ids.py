@@ -31,6 +31,9 @@ DecisionId = NewType("DecisionId", str)
 EvidenceId = NewType("EvidenceId", str)
 GapId = NewType("GapId", str)
 DeclarationId = NewType("DeclarationId", str)
+SupplierId = NewType("SupplierId", str)
+DocumentId = NewType("DocumentId", str)
+AgreementId = NewType("AgreementId", str)
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 26

@@ -21,7 +21,9 @@ from checkvalve.cli.commands import (
     config,
     credential,
     device,
+    document,
     estate,
+    framework,
     hold,
     image,
     keys,
@@ -29,6 +31,7 @@ from checkvalve.cli.commands import (
     release,
     rollout,
     scorecard,
+    supplier,
     trust,
     verify,
 )
@@ -165,6 +168,9 @@ for noun in (
     hold,
     estate,
     scorecard,
+    supplier,
+    document,
+    framework,
     verify,
 ):
     noun.register(app)

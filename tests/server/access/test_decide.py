@@ -19,15 +19,15 @@ from tests.server.access import worlds
 # Written by hand from what each role is for; one row a role, in the order of `Permission`.
 TABLE = {
     #                     scope  person audit rollout  release  device                 estate
-    #                        access    approval              trust                value    scorecard
-    "viewer":            "x  .  .  .  .  .  .  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .",
-    "operator":          "x  .  .  .  .  .  .  x  .  x  x  x  x  .  .  .  x  x  x  x  x  x  x  x  x  x  x  x  .",
-    "release-manager":   "x  .  .  .  .  .  .  x  .  x  x  .  x  x  x  .  x  .  .  .  .  .  x  .  x  .  x  .  .",
-    "access-approver":   "x  .  x  .  x  .  .  x  x  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .",
-    "security-analyst":  "x  .  .  .  .  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  x  .",
-    "compliance-officer":"x  .  .  .  .  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  x  x  x  x",
-    "auditor":           "x  .  x  .  x  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .",
-    "platform-admin":    "x  x  x  x  x  x  x  x  .  x  .  .  x  .  .  x  x  x  x  .  .  .  x  .  x  x  x  x  x",
+    #                        access    approval              trust                value    scorecard      supplier
+    "viewer":            "x  .  .  .  .  .  .  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "operator":          "x  .  .  .  .  .  .  x  .  x  x  x  x  .  .  .  x  x  x  x  x  x  x  x  x  x  x  x  .  x  .",
+    "release-manager":   "x  .  .  .  .  .  .  x  .  x  x  .  x  x  x  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "access-approver":   "x  .  x  .  x  .  .  x  x  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "security-analyst":  "x  .  .  .  .  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  x  .  x  .",
+    "compliance-officer":"x  .  .  .  .  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  x  x  x  x  x  x",
+    "auditor":           "x  .  x  .  x  .  x  x  .  x  .  .  x  .  .  .  x  .  .  .  .  .  x  .  x  .  x  .  .  x  .",
+    "platform-admin":    "x  x  x  x  x  x  x  x  .  x  .  .  x  .  .  x  x  x  x  .  .  .  x  .  x  x  x  x  x  x  x",
 }  # fmt: skip
 
 HERE = Context(ip_address("10.1.2.3"))

@@ -17,7 +17,7 @@ from checkvalve.server.audit.model import Kind
 from checkvalve.server.db import dialect
 from checkvalve.server.web import app
 from checkvalve.server.web.auth import PUBLIC, Need
-from tests.server.web import filled, gear, goods, scored, sent
+from tests.server.web import bought, filled, gear, goods, scored, sent
 from tests.server.web.plant import PASSWORD, RELEASE, ROLES, Plant, User, without_ids
 
 ABSENT = "0" * 25 + "1"
@@ -287,6 +287,47 @@ def _gap(cell: Cell) -> None:
     cell.ident, cell.body = scored.planned(cell.plant, cell.scope).id, {"state": "doing"}
 
 
+def _supplier(cell: Cell) -> None:
+    cell.ident, cell.body = bought.supplier(cell.plant, cell.scope).id, {"contact": "Ola"}
+
+
+def _supplier_end(cell: Cell) -> None:
+    _supplier(cell)
+    cell.body = {"why": "Sold."}
+
+
+def _supplier_said(cell: Cell) -> None:
+    _supplier(cell)
+    cell.body = {"document": bought.adopted(cell.plant, cell.scope, org=cell.org).id, "said": "agreed"}
+
+
+def _document(cell: Cell) -> None:
+    cell.ident = bought.drafted(cell.plant, cell.scope, org=cell.org).id
+    cell.body = {"title": "Sovereignty", "text": "Data stay here."}
+
+
+def _document_draft(cell: Cell) -> None:
+    _document(cell)
+    cell.body = {}
+
+
+def _document_asked(cell: Cell) -> None:
+    cell.ident, cell.body = bought.asked(cell.plant, cell.scope, org=cell.org).id, {}
+
+
+def _document_ready(cell: Cell) -> None:
+    cell.ident, cell.body = bought.ready(cell.plant, cell.scope, org=cell.org).id, {}
+
+
+def _new_document(cell: Cell) -> None:
+    bought.adopted(cell.plant, cell.scope, org=cell.org)
+    cell.body = {"scope": cell.scope, "kind": "clause"}
+
+
+def _new_supplier(cell: Cell) -> None:
+    cell.body = {"scope": cell.scope, "name": f"Pumpline {cell.plant.numbers()}"}
+
+
 def _new_gap(cell: Cell) -> None:
     cell.body = {"scope": gear.site(cell.plant, cell.scope), "step": "pm-1"}
 
@@ -351,6 +392,25 @@ PREPARE: dict[tuple[str, str], Callable[[Cell], None]] = {
     ("POST", "/api/v1/estate/import"): _estate_file,
     ("GET", "/api/v1/evidence/{evidence_id}/content"): _filed,
     ("POST", "/api/v1/evidence/{evidence_id}/remove"): _evidence,
+    ("GET", "/api/v1/documents"): _document,
+    ("POST", "/api/v1/documents"): _new_document,
+    ("GET", "/api/v1/documents/{document_id}"): _document,
+    ("POST", "/api/v1/documents/{document_id}"): _document,
+    ("POST", "/api/v1/documents/{document_id}/adopt"): _document_ready,
+    ("POST", "/api/v1/documents/{document_id}/ask"): _document_draft,
+    ("POST", "/api/v1/documents/{document_id}/take-back"): _document_asked,
+    ("GET", "/api/v1/documents/{document_id}/text"): _document,
+    ("GET", "/api/v1/frameworks"): _nothing,
+    ("GET", "/api/v1/frameworks/checks"): _nothing,
+    ("GET", "/api/v1/frameworks/requirements"): _nothing,
+    ("GET", "/api/v1/suppliers"): _supplier,
+    ("POST", "/api/v1/suppliers"): _new_supplier,
+    ("GET", "/api/v1/suppliers/export"): _supplier,
+    ("GET", "/api/v1/suppliers/sovereignty"): _document,
+    ("GET", "/api/v1/suppliers/{supplier_id}"): _supplier,
+    ("POST", "/api/v1/suppliers/{supplier_id}"): _supplier,
+    ("POST", "/api/v1/suppliers/{supplier_id}/agreements"): _supplier_said,
+    ("POST", "/api/v1/suppliers/{supplier_id}/end"): _supplier_end,
     ("GET", "/api/v1/gaps"): _gap,
     ("POST", "/api/v1/gaps"): _new_gap,
     ("GET", "/api/v1/gaps/export"): _gap_file,

@@ -50,6 +50,8 @@ class Permission(StrEnum):
     SCORECARD_READ = "scorecard.read"
     SCORECARD_ANSWER = "scorecard.answer"
     SCORECARD_MANAGE = "scorecard.manage"
+    SUPPLIER_READ = "supplier.read"
+    SUPPLIER_MANAGE = "supplier.manage"
 
 
 class ScopeKind(StrEnum):

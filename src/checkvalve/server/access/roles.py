@@ -16,10 +16,11 @@ _LOOK = frozenset(
         Permission.VALUE_READ,
         Permission.ESTATE_READ,
         Permission.SCORECARD_READ,
+        Permission.SUPPLIER_READ,
     }
 )
 _ANSWER = {Permission.ESTATE_DECLARE, Permission.SCORECARD_ANSWER}
-_ASSESS = _ANSWER | {Permission.SCORECARD_MANAGE}
+_ASSESS = _ANSWER | {Permission.SCORECARD_MANAGE, Permission.SUPPLIER_MANAGE}
 
 _ALL = (
     Role("viewer", "Sees sites, devices, releases and rollouts.", _LOOK),

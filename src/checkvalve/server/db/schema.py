@@ -623,7 +623,61 @@ declarations = sa.Table(
     sa.Column("made_at", Instant, nullable=False),
 )
 
+# Whom an organisation buys from. Rows stay when a supplier is not one any more.
+suppliers = sa.Table(
+    "suppliers",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("contact", sa.String, nullable=False),
+    sa.Column("supplies", sa.String, nullable=False),
+    sa.Column("support_end", sa.Date),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("changed_by", Key, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Column("ended_why", sa.String, nullable=False, server_default=""),
+)
+
+# What an organisation asks of suppliers, version by version; final from the moment in which approval is asked for it.
+documents = sa.Table(
+    "documents",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("scope", Key, nullable=False),
+    sa.Column("kind", Key, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("title", sa.String, nullable=False),
+    sa.Column("text", sa.String, nullable=False),
+    sa.Column("digest", Key, nullable=False),  # of kind, version, title and text
+    sa.Column("approval", Key, sa.ForeignKey("approvals.id")),
+    sa.Column("made_by", Key, nullable=False),
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("changed_by", Key, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Column("approved_at", Instant),
+    sa.UniqueConstraint("scope", "kind", "version"),
+)
+
+# What a supplier said to a document; rows are added and stay, the newest counts.
+agreements = sa.Table(
+    "agreements",
+    metadata,
+    sa.Column("id", Key, primary_key=True),
+    sa.Column("supplier", Key, sa.ForeignKey("suppliers.id"), nullable=False, index=True),
+    sa.Column("document", Key, sa.ForeignKey("documents.id"), nullable=False, index=True),
+    sa.Column("said", Key, nullable=False),
+    sa.Column("note", sa.String, nullable=False),
+    sa.Column("by", Key, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+)
+
 OWNERS = {
+    "suppliers": "suppliers",
+    "documents": "suppliers",
+    "agreements": "suppliers",
     "standards": "scorecard",
     "assessments": "scorecard",
     "replies": "scorecard",

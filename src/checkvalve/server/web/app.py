@@ -20,10 +20,12 @@ from checkvalve.server.web.api import (
     bindings,
     description,
     devices,
+    documents,
     drafts,
     errands,
     estate,
     evidence,
+    frameworks,
     gaps,
     holds,
     images,
@@ -35,6 +37,7 @@ from checkvalve.server.web.api import (
     rollouts,
     scopes,
     session,
+    suppliers,
     trust,
     values,
 )
@@ -101,6 +104,9 @@ def _api() -> list[Router]:
         assessments,
         evidence,
         gaps,
+        suppliers,
+        documents,
+        frameworks,
     )
     return [
         copy.deepcopy(plane.router),

@@ -14,11 +14,13 @@ from checkvalve.server.web import (
     texts_estate,
     texts_fleet,
     texts_frame,
+    texts_frameworks,
     texts_holds,
     texts_people,
     texts_rollouts,
     texts_scorecard,
     texts_scorecard_paper,
+    texts_suppliers,
     texts_supply,
     texts_values,
 )
@@ -37,6 +39,8 @@ EN: Mapping[str, str] = {
     **texts_scorecard.EN,
     **texts_scorecard_paper.EN,
     **texts_assess.EN,
+    **texts_suppliers.EN,
+    **texts_frameworks.EN,
 }
 
 # What an entry tells of, by action: what was done, and what was wanted where it was refused.
@@ -51,6 +55,7 @@ TOLD: Mapping[str, tuple[str, str]] = {
     **texts_values.TOLD,
     **texts_estate.TOLD,
     **texts_assess.TOLD,
+    **texts_suppliers.TOLD,
 }
 COULD_NOT = "could not"
 

@@ -19,6 +19,7 @@ from checkvalve.server.approvals import queries as approval_queries
 from checkvalve.server.approvals.model import Approval, Choice, Standing
 from checkvalve.server.db.database import Tx
 from checkvalve.server.rollouts.model import Rollout
+from checkvalve.server.suppliers.model import Document
 from checkvalve.server.web import texts
 from checkvalve.server.web.calls import Call, Called, Place
 from checkvalve.server.web.pages import fleet_view, frame, words
@@ -103,9 +104,9 @@ def look_at(view: View, approval_id: str) -> Data:
     approval = approval_queries.approval(view.tx, ApprovalId(known(approval_id)), view.seen(Permission.APPROVAL_READ))
     stands = approval_queries.standing(view.tx, approval, view.now)
     votes = approval_queries.votes(view.tx, approval.id)
-    rollout = view.rollout(approval.subject)
+    rollout, document = view.rollout(approval.subject), view.document(approval.subject)
     who, where = view.person(approval.requester), view.where(approval.scope)
-    why_not = _why_not(view, approval, stands, rollout)
+    why_not = _why_not(view, approval, stands, rollout or document)
     mine = [one for one in votes if one.person == view.me]
     stated = words.standing(view, approval, stands)
     if mine and not why_not:
@@ -124,10 +125,10 @@ def look_at(view: View, approval_id: str) -> Data:
         "needed_words": texts.count("approval.people", approval.needed),
         "digest": approval.digest,
         "subject": approval.subject,
-        "subject_name": rollout.name if rollout else approval.subject,
-        "subject_href": view.link(f"/rollouts/{rollout.id}") if rollout else "",
+        "subject_name": rollout.name if rollout else document.title if document else approval.subject,
+        "subject_href": _href(view, rollout, document),
         "intent": intent(view, rollout) if rollout else [],
-        "bytes": rollout.intent.decode() if rollout else "",
+        "bytes": rollout.intent.decode() if rollout else document.text if document else "",
         "votes": [
             {
                 "person": view.person(vote.person),
@@ -169,7 +170,13 @@ def intent(view: View, rollout: Rollout) -> list[Data]:
     ]
 
 
-def _why_not(view: View, approval: Approval, stands: Standing, rollout: Rollout | None) -> str:
+def _href(view: View, rollout: Rollout | None, document: Document | None) -> str:
+    if rollout is not None:
+        return view.link(f"/rollouts/{rollout.id}")
+    return view.link(f"/documents/{document.id}") if document is not None else ""
+
+
+def _why_not(view: View, approval: Approval, stands: Standing, thing: Rollout | Document | None) -> str:
     where = view.where(approval.scope)
     if not count.is_open(stands):
         return texts.say("approval.closed")
@@ -177,9 +184,9 @@ def _why_not(view: View, approval: Approval, stands: Standing, rollout: Rollout 
         return texts.say("approval.own", where=where)
     if not view.may(Permission.APPROVAL_VOTE, approval.scope):
         return texts.say("approval.no_right", where=where)
-    if rollout is None:
+    if thing is None:
         return texts.say("approval.unreadable")
-    if rollout.digest != approval.digest:
+    if thing.digest != approval.digest:
         return texts.say("approval.changed")
     return ""
 

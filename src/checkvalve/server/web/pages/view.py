@@ -7,7 +7,7 @@ from datetime import datetime
 
 from checkvalve import ids
 from checkvalve.errors import NotFoundError
-from checkvalve.ids import PersonId, RolloutId
+from checkvalve.ids import DocumentId, PersonId, RolloutId
 from checkvalve.server.access import decide
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import ROOT, Permission, Scope, Visibility
@@ -18,6 +18,8 @@ from checkvalve.server.db.database import Tx
 from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.rollouts import queries as rollout_queries
 from checkvalve.server.rollouts.model import Rollout
+from checkvalve.server.suppliers import queries as supplier_queries
+from checkvalve.server.suppliers.model import Document
 from checkvalve.server.web import calls, texts
 from checkvalve.server.web.calls import NO_ID, Call
 from checkvalve.server.web.pages import render
@@ -90,6 +92,17 @@ class View:
             return None
         try:
             return rollout_queries.rollout(self.tx, RolloutId(known(ident)), seen)
+        except NotFoundError:
+            return None
+
+    def document(self, subject: str) -> Document | None:
+        """Return the document that `document:ID` names, if the caller may see it."""
+        noun, _, ident = subject.partition(":")
+        seen = self.reach.get(Permission.SUPPLIER_READ)
+        if noun != "document" or seen is None:
+            return None
+        try:
+            return supplier_queries.document(self.tx, DocumentId(known(ident)), seen)
         except NotFoundError:
             return None
 
