@@ -12,10 +12,10 @@ from types import ModuleType
 
 import pytest
 
-from tests.bench import crossing, decisions, faces, lasting, rows, supply, switching, waking
+from tests.bench import assessing, crossing, decisions, faces, lasting, rows, supply, switching, waking
 from tests.bench.measure import Measure
 
-SUBJECTS = (decisions, rows, faces, crossing, waking, switching, lasting, supply)
+SUBJECTS = (decisions, rows, faces, assessing, crossing, waking, switching, lasting, supply)
 HEAD = """# Benchmarks
 
 Made by `make bench`; never edited by hand. A number without an aim stands beside others, or waits for one.

@@ -143,7 +143,7 @@ EN: Mapping[str, str] = {
     "begin.do": "Begin",
     "begin.go_on": "Go on",
     "begin.no_place": "There is no organisation yet. Make one:",
-    "begin.no_place_command": 'checkvalve scope add "Norra Water"',
+    "begin.no_place_command": 'checkvalve scope create organisation "Norra Water"',
     "begin.may_not": "Whoever manages the scorecard here can begin one.",
     "begin.compare": "Compare two",
 }

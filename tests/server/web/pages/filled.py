@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from datetime import date
 
-from checkvalve.ids import AssessmentId, GapId, PersonId, ReplyId
+from checkvalve.ids import ApprovalId, AssessmentId, DocumentId, GapId, PersonId, ReplyId, SupplierId
 from checkvalve.server.access import queries as access_queries
 from checkvalve.server.access.model import ROOT, Visibility
 from checkvalve.server.audit.model import Act
@@ -12,6 +12,10 @@ from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.scorecard import actions as score_actions
 from checkvalve.server.scorecard.model import Gap, Reply, Said, Work
 from checkvalve.server.scorecard.shipped import shipped
+from checkvalve.server.suppliers import actions as supplier_actions
+from checkvalve.server.suppliers import shipped as shipped_documents
+from checkvalve.server.suppliers.model import Document, Supplier
+from checkvalve.server.suppliers.model import Kind as Clause
 from checkvalve.server.values import actions as value_actions
 from checkvalve.server.values.model import DEVICE, Entry, Key, Kind, Wanted
 from tests.server.web.pages.estate import Estate
@@ -81,6 +85,24 @@ def _assessed(estate: Estate, scope: str, person: PersonId, answers: Mapping[str
 def _act(estate: Estate, person: PersonId, ago: int) -> Act:
     login = next(login for login, one in estate.people.items() if one.id == person)
     return estate.act(estate.actor(login), ago)
+
+
+def bought(estate: Estate) -> None:
+    """Write a clause that waits for approval, and add two suppliers."""
+    org, person, now = estate.places["Norra Water"], estate.people["olof"].id, estate.plane.now()
+    title, text = shipped_documents.draft(Clause.CLAUSE)
+    made = Document(
+        DocumentId(estate.new_id(50)), org, Clause.CLAUSE, 0, title, text, "", None, person, now, person, now
+    )
+    drafted = estate.db.write_now("draft", supplier_actions.draft, _act(estate, person, 50), made)
+    asked = (drafted.id, person, ApprovalId(estate.new_id(40)))
+    estate.db.write_now("ask", supplier_actions.ask, _act(estate, person, 40), *asked)
+    for name, supplies, end in (
+        ("Pumpline AB", "Pumps and their gateways", date(2027, 6, 30)),
+        ("Siltek", "SCADA", None),
+    ):
+        row = Supplier(SupplierId(estate.new_id(30)), org, name, "Ulla Ek", supplies, end, person, now, person, now)
+        estate.db.write_now("add", supplier_actions.add, _act(estate, person, 30), row)
 
 
 def _planned(estate: Estate, scope: str, person: PersonId) -> None:

@@ -16,6 +16,7 @@ from checkvalve.server.errands import queries as errand_queries
 from checkvalve.server.errands.model import Kind
 from checkvalve.server.fleet import queries as fleet_queries
 from checkvalve.server.scorecard import queries as score_queries
+from checkvalve.server.suppliers.queries import documents
 from checkvalve.server.supply import queries as supply_queries
 from checkvalve.server.supply.queries import EVERYWHERE
 from tests.server.web.pages import filled
@@ -53,6 +54,7 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
     draft = estate.db.read_now("drafts", supply_queries.drafts, EVERYWHERE, limit=1)[0]
     devices = {one.name: one.id for one in estate.db.read_now("devices", fleet_queries.devices, Visibility((ROOT,)))}
     assessed = estate.db.read_now("assessments", score_queries.assessments, Visibility((ROOT,)))
+    asked = next((one.id for one in estate.db.read_now("documents", documents, Visibility((ROOT,)))), "")
     going, ended = (next((one.id for one in assessed if one.state == state), "") for state in ("open", "closed"))
     errands = estate.db.read_now("errands", errand_queries.errands, Visibility((ROOT,)))
     small = {f"{one.kind}-{one.state}": f"/errands/{one.id}" for one in errands}
@@ -92,6 +94,11 @@ def addresses(estate: Estate) -> dict[str, tuple[str, str]]:
         "review": ("olof", f"/compliance/assess/{going}/review"),
         "record": ("olof", f"/compliance/assess/{ended}/review"),
         "plan": ("olof", "/compliance/plan"),
+        "suppliers": ("karin", "/suppliers"),
+        "document": ("olof", f"/documents/{asked}"),
+        "frameworks": ("olof", "/compliance/frameworks"),
+        "framework": ("olof", "/compliance/frameworks?id=nis2"),
+        "checks": ("olof", "/compliance/checks"),
         "guide": ("olof", "/compliance/guide"),
         "print": ("olof", "/compliance/print"),
         "compare": ("olof", "/compliance/compare"),
@@ -181,6 +188,7 @@ def main() -> None:
         Ordered(machines).few()
         filled.values(estate)
         filled.assessment(estate)
+        filled.bought(estate)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
             if folder == KEPT:

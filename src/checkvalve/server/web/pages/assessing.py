@@ -2,7 +2,7 @@
 """Assessing: one question a screen, answered by a key or a thumb; and what backs the answer.
 
 `?q=` names the question; without it one goes on where one was. Every answer is kept at once, and the page goes on to
-the next question that one has not answered, at the end to the review. It all works without scripts.
+the next question that one has not answered, at the end to the review (walk scorecard, 2). It works without scripts.
 """
 
 from collections.abc import AsyncIterator, Mapping
