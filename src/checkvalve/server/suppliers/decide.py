@@ -25,6 +25,12 @@ from checkvalve.server.suppliers.model import (
     Supplier,
 )
 
+WAITS = {
+    State.DRAFT: "is a draft: nobody has asked for approval",
+    State.ASKED: "waits for another person's approval",
+    State.READY: "is approved, and waits to be put into force",
+    State.SUPERSEDED: "is superseded, and the later one is gone",
+}
 FRESH = timedelta(days=730)  # an approval is looked at again every two years (question RE5)
 
 
@@ -136,10 +142,10 @@ def sovereignty(clauses: Sequence[tuple[Document, State]], agreed: Iterable[Agre
         return Sovereignty(Stage.NONE, "Nobody has written down what suppliers must keep to.")
     force = next((document for document, stands in clauses if stands is State.APPROVED), None)
     if force is None or force.approved_at is None:
-        newest_draft = max(document.version for document, _ in clauses)
-        return Sovereignty(
-            Stage.DRAFT, f"Version {newest_draft} of the clause is a draft: nobody has put it into force."
+        newest_draft, stands = max(
+            ((document.version, state_) for document, state_ in clauses), key=lambda each: each[0]
         )
+        return Sovereignty(Stage.DRAFT, f"Version {newest_draft} of the clause {WAITS[stands]}.")
     if now - force.approved_at > FRESH:
         when = force.approved_at.date()
         return Sovereignty(Stage.DRAFT, f"The clause was approved on {when}, and not looked at again for two years.")

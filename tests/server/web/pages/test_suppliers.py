@@ -48,7 +48,7 @@ def test_a_clause_goes_from_a_ready_text_into_force_by_two_people(plant: Plant) 
     ask(plant, voter, f"{waits['approval_href']}/vote", {"choice": "approve", "digest": request["digest"], "note": ""})
     assert ask(plant, user, f"{at}/adopt", {}).status_code == 303
     page = ask(plant, user, at).text
-    assert (HOSTILE in page, "is in force." in page) == (False, True)
+    assert (HOSTILE in page, "clause: in force." in page) == (False, True)
     assert data(plant, user, "/suppliers")["sentence"] == "Sovereignty is in force, and no supplier has agreed yet."
 
 

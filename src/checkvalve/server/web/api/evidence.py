@@ -2,8 +2,9 @@
 """What backs the answers of assessments: `/api/v1/evidence`, and files for `/api/v1/assessments/{id}/files`.
 
 In order: walk scorecard, 5 to 8. Rules: 1. a file is sent as it is, as the body; what announces more than `LARGEST` is
-refused before a byte of it is read, and what turns out to be more is let go as it comes; 2. its digest is computed as it comes; where another one was
-announced nothing is kept; 3. it is answered as an attachment of no known kind, after its digest was checked again.
+refused before a byte of it is read, and what turns out to be more is let go as it comes; 2. its digest is computed as
+it comes; where another one was announced nothing is kept; 3. it is answered as an attachment of no known kind, after
+its digest was checked again.
 """
 
 import asyncio
