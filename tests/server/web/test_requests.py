@@ -132,7 +132,16 @@ def test_a_name_the_plane_does_not_go_by_is_refused(plant: Plant, host: str) -> 
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=501", "limit=x", "since=yesterday", "since=2026-11-03T12:00:00", "actor=%00"]
+    "query",
+    [
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "since=yesterday",
+        "since=2026-11-03T12:00:00",
+        "since=0001-01-01T00:00:00%2B14:00",
+        "actor=%00",
+    ],
 )
 def test_a_filter_that_cannot_be_read_is_a_problem(plant: Plant, query: str) -> None:
     answer = _ask(plant, "GET", f"/api/v1/audit?{query}", plant.users["north", "auditor"].headers)

@@ -2,8 +2,10 @@
 """Assessing on pages: one question a screen, what others said, settling, closing, and comparing."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from datetime import datetime
+from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -136,6 +138,14 @@ def test_a_file_is_added_on_the_page_and_one_that_is_too_large_is_not(plant: Pla
     onward(ask(plant, user, f"/compliance/evidence/{one['id']}/remove", {"why": "Of another site."}))
     (one,) = data(plant, user, f"{base}?q=AI1")["evidence"]
     assert (one["state"], one["note"]) == ("removed", "Of another site.")
+
+
+def test_after_a_refused_form_another_place_can_still_be_chosen(plant: Plant, site: str) -> None:
+    user, base = officer(plant), f"/compliance/assess/{scored.opened(plant, site).id}"
+    refused = ask(plant, user, f"{base}/settle", {"question": "PM1", "said": "2"})
+    assert refused.status_code == 409
+    (href,) = {unescape(found) for found in re.findall(r'class="depth-2" href="([^"]+)"', refused.text)}
+    assert (urlsplit(href).path, ask(plant, user, href).status_code) == ("/compliance", 200)
 
 
 def test_unknown_questions_and_foreign_assessments_are_not_there(plant: Plant, site: str) -> None:

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The record: `/api/v1/audit`."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from litestar import Response, Router, get
-from litestar.exceptions import ValidationException
 from litestar.params import FromPath, FromQuery
 
 from checkvalve.ids import EntryId, well_formed
@@ -14,7 +13,7 @@ from checkvalve.server.access.model import ROOT, Permission
 from checkvalve.server.audit import queries as audit_queries
 from checkvalve.server.audit.model import Entry
 from checkvalve.server.web.api import answers
-from checkvalve.server.web.api.paging import USUAL, Limit, Within, Word, stretch
+from checkvalve.server.web.api.paging import USUAL, Limit, Within, Word, moment, stretch
 from checkvalve.server.web.calls import NO_ID, Call, Called
 
 
@@ -30,8 +29,7 @@ async def listed(
     since: FromQuery[datetime | None] = None,
 ) -> api.Page[api.Entry]:
     """List entries; `action` is a beginning (`rollout.`), the other words are whole, `before` is the last id had."""
-    if since is not None and since.tzinfo is None:
-        raise ValidationException("since: name the offset of the time, such as Z")
+    first = moment("since", since)
     found = await call.ask(
         "audit",
         lambda tx, seen: audit_queries.latest(
@@ -42,7 +40,7 @@ async def listed(
             action=action,
             subject=subject,
             actor=actor,
-            since=since.astimezone(UTC) if since else None,
+            since=first,
         ),
         scope=within,
     )

@@ -2,11 +2,10 @@
 """The declared estate: `/api/v1/estate`. A file is sent as it is, as the body, and taken whole or not at all."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, Response, Router, get, post
-from litestar.exceptions import ValidationException
 from litestar.params import FromQuery, JSONBody, QueryParameter
 
 from checkvalve.errors import CheckvalveError
@@ -24,7 +23,7 @@ from checkvalve.server.estate.model import Change, Changes, Declaration, File, K
 from checkvalve.server.estate.naming import Places
 from checkvalve.server.identity import queries as identity_queries
 from checkvalve.server.web.api.answers import time
-from checkvalve.server.web.api.paging import USUAL, After, Before, Limit, Within, last, stretch
+from checkvalve.server.web.api.paging import USUAL, After, Before, Limit, Within, last, moment, stretch
 from checkvalve.server.web.calls import Call, Called, Place, in_scope
 
 TABLES = frozenset({csvs.MEDIA_TYPE, "application/octet-stream"})
@@ -49,7 +48,7 @@ async def listed(
     call: Called, *, within: Within = ROOT, at: Moment = None, limit: Limit = USUAL, after: After = ""
 ) -> estate.Estate:
     """Answer with sums, places, and the classes from `after` on, by place and class."""
-    then = _moment(at)
+    then = moment("at", at)
 
     def look(tx: Tx, seen: Visibility) -> estate.Estate:
         names, rows = estate_queries.places(tx, seen), estate_queries.now(tx, seen, at=then)
@@ -185,17 +184,6 @@ def attachment(data: bytes) -> Response[bytes]:
     """Answer with a file to be kept."""
     headers = {"Content-Disposition": 'attachment; filename="estate.csv"', "X-Content-Type-Options": "nosniff"}
     return Response(data, media_type=f"{csvs.MEDIA_TYPE}; charset=utf-8", headers=headers)
-
-
-def _moment(at: datetime | None) -> datetime | None:
-    if at is None:
-        return None
-    if at.tzinfo is None:
-        raise ValidationException("at: name the offset of the time, such as Z")
-    try:
-        return at.astimezone(UTC)
-    except OverflowError as error:
-        raise ValidationException("at: no clock shows this time") from error
 
 
 def _held(call: Call, within: str) -> Place:

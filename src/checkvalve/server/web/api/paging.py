@@ -6,8 +6,10 @@ many items an answer has at most, `next` asks for those that follow; an answer w
 """
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
+from litestar.exceptions import ValidationException
 from litestar.params import QueryParameter
 
 from checkvalve.ids import well_formed
@@ -27,6 +29,18 @@ Before = Annotated[str, QueryParameter(max_length=100, description="`next` of th
 After = Annotated[
     str, QueryParameter(max_length=100, pattern=api.TEXT, description="`next` of the stretch had before.")
 ]
+
+
+def moment(name: str, at: datetime | None) -> datetime | None:
+    """Return a time of a query in UTC; `ValidationException` for one without a zone, or that no clock shows."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValidationException(f"{name}: name the offset of the time, such as Z")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:
+        raise ValidationException(f"{name}: no clock shows this time") from error
 
 
 def last(before: str) -> str:

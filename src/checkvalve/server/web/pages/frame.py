@@ -83,7 +83,7 @@ async def show(
     def work(tx: Tx) -> tuple[Data, Data, str]:
         view = View.open(tx, call, plain(dict(request.query_params)))
         data = look(view)
-        return data, (_frame(view, page.here) if not twin(request) else {}), view.scope
+        return data, (_frame(view, page.here, _again(request, page.here)) if not twin(request) else {}), view.scope
 
     try:
         data, frame, scope = await call.read(page.template, work)
@@ -114,7 +114,7 @@ async def show(
 async def _refused(request: Asked, call: Call, page: Page, error: CheckvalveError) -> Answer:
     problem = problems.of(error, problems.request_id(request.scope))
     problems.note(error, problem, request.scope)
-    frame = await call.read("frame", lambda tx: _frame(View.open(tx, call, {}), page.here))
+    frame = await call.read("frame", lambda tx: _frame(View.open(tx, call, {}), page.here, _again(request, page.here)))
     return refusal(problem, call.plane, frame, request.url.path, problems.headers(error))
 
 
@@ -193,7 +193,14 @@ def bare(caller: Caller) -> Data:
     }
 
 
-def _frame(view: View, here: str) -> Data:
+def _again(request: Asked, here: str) -> str:
+    """Return the address that choosing another place asks: this one, or that of the item where this was a form."""
+    if request.method == "GET":
+        return ""
+    return next((path for key, path, _, _ in RAIL if key == here), "/today")
+
+
+def _frame(view: View, here: str, again: str) -> Data:
     caller = view.call.caller
     above, _, last = view.where(view.scope).rpartition(" / ")
     signs = (release_view.to_sign(view) is not None) + fleet_view.needy_n(view) + len(paused(view))
@@ -210,7 +217,7 @@ def _frame(view: View, here: str) -> Data:
             "above": above,
             "last": last if view.scope != ROOT else texts.say("place.root"),
         },
-        "scopes": _places(view),
+        "scopes": _places(view, again),
         "rail": rail(view),
     }
 
@@ -243,13 +250,13 @@ def paused(view: View) -> list[Rollout]:
     return [one for one in found if view.may(Permission.ROLLOUT_START, one.scope)]
 
 
-def _places(view: View) -> list[Data]:
+def _places(view: View, again: str) -> list[Data]:
     everything: Data = {
         "path": ROOT,
         "name": texts.say("place.root"),
         "word": texts.say("place.plane"),
         "depth": 0,
-        "href": "?",
+        "href": again or "?",
     }
     nodes = view.places(Permission.SCOPE_READ)
     return [everything] + [
@@ -258,7 +265,7 @@ def _places(view: View) -> list[Data]:
             "name": node.name,
             "word": texts.say(f"place.{node.kind}"),
             "depth": min(node.path.count("/") - 1, 4),
-            "href": render.link("", scope=node.path),
+            "href": render.link(again, scope=node.path),
         }
         for node in nodes
     ]
