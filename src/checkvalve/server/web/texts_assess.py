@@ -96,6 +96,7 @@ EN: Mapping[str, str] = {
     "review.data": "Data say",
     "review.word": "{name}: {said}",
     "review.by": "settled by {name}",
+    "review.settled": "settled",
     "review.settle": "Settle",
     "review.settle_what": "What counts for {id}",
     "review.settle_reason": "Why it does not apply (if so)",
