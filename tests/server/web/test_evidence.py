@@ -153,6 +153,15 @@ def test_a_file_that_the_disk_lost_is_said_to_be_damaged_and_heals_when_it_is_ad
     assert fetch(plant, operator, f"/api/v1/evidence/{one['id']}/content").content == PDF
 
 
+def test_a_disk_without_room_takes_no_evidence(
+    plant: Plant, operator: User, there: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(plant.plane.blobs), "free", lambda _: 100 << 20)
+    refused = send(plant, operator, there)
+    assert (refused.status_code, refused.json()["code"]) == (503, "blobs.full")
+    assert kept(plant, operator, there) == []
+
+
 def test_the_sweep_spares_what_backs_an_answer(plant: Plant, operator: User, there: str) -> None:
     assert send(plant, operator, there).status_code == 201
     (one,) = kept(plant, operator, there)

@@ -47,6 +47,7 @@ FILES = frozenset(
 )
 """What the body of a file says it is, whatever it is kept as; a form of another site's page cannot say so."""
 PIECE = 1 << 20
+SPARE = 256 << 20  # bytes that stay free
 EMPTY = "sha256:" + "0" * 64  # stands for a digest that is not known yet
 SILENCE = 25.0  # seconds without a byte; the listener hangs up without a word after 30
 
@@ -124,6 +125,7 @@ async def brought(
     await call.may("evidence.add", subject, here, possible)
     kept: Stored | CheckvalveError
     try:
+        await asyncio.to_thread(_room, call.plane.blobs)
         kept = await _kept(call.plane.blobs, pieces, about.digest)
     except CheckvalveError as error:
         kept = error  # told within the act, so that it is recorded as any refusal is
@@ -231,6 +233,16 @@ async def body(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
             if not came:
                 return
             yield came
+
+
+def _room(blobs: Blobs) -> None:
+    """Leave room for what devices bring and for images: evidence is not what fills the disk."""
+    if blobs.free() < LARGEST + SPARE:
+        raise UnavailableError(
+            "blobs.full",
+            "The plane's disk has no room for a file.",
+            "Free space there, or add the address and digest of where it is kept.",
+        )
 
 
 async def _kept(blobs: Blobs, pieces: AsyncIterator[bytes], stated: str) -> Stored:
