@@ -51,6 +51,56 @@ def test_the_vote_names_the_digest_of_what_was_shown(
     assert votes == [{"choice": "approve", "digest": digest(intent), "note": ""}]
 
 
+def of_document(impostor: Impostor, **differs: object) -> str:
+    """Let the plane show a document with what differs, and ask for approval of the one without; return its digest."""
+    said: dict[str, canonical.Json] = {"kind": "clause", "text": "Data stay.\n\nHere.", "title": "T", "version": 2}
+    asked = digests.sha256_hex(canonical.dumps(said))
+    document: dict[str, object] = {
+        **said,
+        "id": WHAT,
+        "scope": WHERE,
+        "where": "Norra",
+        "digest": asked,
+        "state": "asked",
+    }
+    document |= {"approval": WHO, "made_by": WHO, "made_at": AT, "changed_at": AT, "approved_at": None, **differs}
+    approval: dict[str, Any] = {"id": WHO, "scope": WHERE, "subject": f"document:{WHAT}", "sentence": "Ask it."}
+    approval |= {"digest": asked, "needed": 1, "requester": WHO, "made_at": AT, "expires_at": AT, "used_at": None}
+    approval |= {"withdrawn_at": None, "standing": {"state": "waiting", "have": 0, "needed": 1}, "votes": []}
+    answers = {f"/api/v1/documents/{WHAT}": document, "/api/v1/scopes": {"items": []}, "/api/v1/people": {"items": []}}
+
+    def answer(exchange: Exchange) -> None:
+        body = json.dumps(answers.get(exchange.path.partition("?")[0], approval)).encode()
+        exchange.answer(200, "application/json", body)
+
+    impostor.handler = answer
+    return asked
+
+
+def test_the_words_of_a_document_are_shown_before_the_vote_that_names_their_digest(
+    terminal: Terminal, impostor: Impostor
+) -> None:
+    impostor.signed_in_at(terminal.config)
+    asked = of_document(impostor)
+    assert "Data stay.\n  \n  Here." in terminal.done("approval", "show", WHO)
+    assert "Data stay." in terminal("approval", "approve", WHO, "--yes").err
+    votes = [json.loads(told.body) for told in impostor.heard if told.method == "POST"]
+    assert votes == [{"choice": "approve", "digest": asked, "note": ""}]
+
+
+@pytest.mark.parametrize(
+    "differs", [{"text": "Data go."}, {"title": "Other"}, {"version": 1}, {"scope": "/"}, {"id": WHO}]
+)
+def test_a_document_that_is_not_what_its_digest_says_gets_no_vote(
+    terminal: Terminal, impostor: Impostor, differs: dict[str, object]
+) -> None:
+    impostor.signed_in_at(terminal.config)
+    of_document(impostor, **differs)
+    refused = terminal("approval", "approve", WHO, "--yes")
+    assert (refused.code, "[approval.differs]" in refused.err) == (5, True)
+    assert [told for told in impostor.heard if told.method == "POST"] == []
+
+
 def test_a_voter_reads_who_goes_first(terminal: Terminal, impostor: Impostor) -> None:
     impostor.signed_in_at(terminal.config)
     for intent, told in ((INTENT, "2 devices first, then the rest in waves of 5"), (FIRST, "1 device first")):

@@ -1,15 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Suppliers, what is asked of them and what they said, as the API and the CLI say them."""
+"""Suppliers, what is asked of them and what they said, as the API and the CLI say them.
+
+The plane and whoever votes make the digest of a document apart from each other, as `protocol.rollout` has it.
+"""
 
 from datetime import date
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from checkvalve import canonical
+from checkvalve.crypto import digests
 from checkvalve.protocol import api
 from checkvalve.protocol.api import TEXT, Id, Name, Path, Text, Time, Word
 
 Body = Annotated[str, Meta(max_length=40_000, pattern=TEXT)]
+
+
+def digest(kind: str, version: int, title: str, text: str) -> str:
+    """Return the SHA-256, in hex, of what is approved: this text under this title, as this version of this kind.
+
+    Raises `InvalidError` (`canonical.value`) for what has no canonical form.
+    """
+    return digests.sha256_hex(canonical.dumps({"kind": kind, "text": text, "title": title, "version": version}))
 
 
 class Document(api.Answer, frozen=True):

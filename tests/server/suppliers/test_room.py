@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import date, datetime
 
 import pytest
+import sqlalchemy as sa
 
 from checkvalve.errors import CheckvalveError
 from checkvalve.ids import AgreementId, ApprovalId, DocumentId, PersonId, SupplierId
 from checkvalve.server.access.model import Visibility
 from checkvalve.server.approvals import actions as approval_actions
 from checkvalve.server.approvals.model import Choice
+from checkvalve.server.db import schema
 from checkvalve.server.db.database import Database
 from checkvalve.server.suppliers import actions, decide, queries
 from checkvalve.server.suppliers.model import Agreement, Document, Kind, Said, Stage, State, Supplier
@@ -94,6 +96,21 @@ def test_a_clause_comes_into_force_by_another_person_and_is_final_from_the_askin
     refused("document.state", lambda: world_.do(actions.adopt, draft.id))
     later = world_.force()
     assert (later.version, world_.stands(force), world_.stands(later)) == (2, State.SUPERSEDED, State.APPROVED)
+
+
+def test_nobody_has_another_ask_for_words_they_approve_themselves(world_: World) -> None:
+    draft, rut = world_.draft(), PersonId("2" * 26)
+    refused("document.not_writer", lambda: world_.do(actions.ask, draft.id, rut, ApprovalId(world_.new_id())))
+    world_.do(actions.write, draft.id, rut, "Clause", "Data stay in Visby.")
+    refused("document.not_writer", lambda: world_.ask(draft))
+    assert world_.do(actions.ask, draft.id, rut, ApprovalId(world_.new_id())).approval is not None
+
+
+def test_words_that_changed_behind_their_approval_come_never_into_force(world_: World) -> None:
+    asked = world_.ask(world_.draft())
+    world_.say(asked)
+    world_.run(sa.update(schema.documents).where(schema.documents.c.id == asked.id).values(text="Data go."))
+    refused("document.changed", lambda: world_.do(actions.adopt, asked.id))
 
 
 def test_a_no_and_a_withdrawal_make_it_a_draft_again(world_: World) -> None:

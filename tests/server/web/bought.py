@@ -13,12 +13,14 @@ from tests.server.web.plant import Plant
 from tests.server.web.scored import act, by
 
 
-def drafted(plant: Plant, scope: str, kind: Kind = Kind.CLAUSE, *, org: str = "north") -> Document:
-    """Begin a version; what is not in force yet is put into force before."""
+def drafted(
+    plant: Plant, scope: str, kind: Kind = Kind.CLAUSE, *, org: str = "north", writer: PersonId | None = None
+) -> Document:
+    """Begin a version, written by `writer` or the officer; what is not in force yet is put into force before."""
     found = plant.db.read_now("documents", queries.documents, Visibility((scope,)), kind=kind)
     if found and found[0].approved_at is None:
         _adopt(plant, found[0], org)
-    person = by(plant, "compliance-officer")
+    person = writer or by(plant, "compliance-officer")
     title, text = shipped.draft(kind)
     wanted = Document(
         DocumentId(plant.new_id()), scope, kind, 0, title, text, "", None, person, plant.time, person, plant.time
@@ -51,7 +53,7 @@ def supplier(plant: Plant, scope: str, name: str = "") -> Supplier:
 
 
 def _ask(plant: Plant, document: Document) -> Document:
-    person, approval = by(plant, "compliance-officer"), ApprovalId(plant.new_id())
+    person, approval = document.changed_by, ApprovalId(plant.new_id())
     return plant.db.write_now("ask", actions.ask, act(plant, person), document.id, person, approval)
 
 

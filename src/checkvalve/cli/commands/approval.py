@@ -16,7 +16,7 @@ from checkvalve.cli.client import reference
 from checkvalve.cli.failures import UnverifiedError
 from checkvalve.cli.invocation import USUAL, All, Before, Invocation, Limit, noun, verb
 from checkvalve.errors import CheckvalveError
-from checkvalve.protocol import api
+from checkvalve.protocol import api, suppliers
 from checkvalve.protocol import rollout as protocol
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of `approval list`.")]
@@ -87,21 +87,21 @@ def _vote(run: Invocation, approval_id: str, note: str, *, approve: bool) -> Non
 def _tell(run: Invocation, one: api.Approval, tell: Callable[[str], None]) -> str:
     """Tell what is asked, and return the digest of what was told."""
     pairs = [("what", one.sentence), ("subject", one.subject), ("scope", f"{run.called(one.scope)}  {one.scope}")]
-    digest = one.digest
+    digest, text = one.digest, ""
     kind, _, ident = one.subject.partition(":")
     if kind == "rollout":
         rollout = run.plane.get(f"/api/v1/rollouts/{reference(ident)}", protocol.Rollout)
         digest = _digest(rollout)
-        if digest != one.digest or rollout.scope != one.scope or rollout.id != ident:
-            raise UnverifiedError(
-                "approval.differs",
-                "What the plane shows is not what its digest says would be approved.",
-                "Do not vote. Take a newer checkvalve; if it says the same, have the plane looked at.",
-            )
+        _same(one, ident, digest, rollout)
         pairs += [("rollout", rollout.name)]
         pairs += [("release", str(rollout.intent["release"])), ("selector", str(rollout.intent["selector"]))]
         pairs += [("plan", rollouts.plan(rollout.intent))]
         pairs += [(name, str(rollout.intent[name])) for name in ("change", "note")]
+    if kind == "document":
+        document = run.plane.get(f"/api/v1/documents/{reference(ident)}", suppliers.Document)
+        digest, text = _of_document(document), document.text
+        _same(one, ident, digest, document)
+        pairs += [("document", f"{document.kind}, version {document.version}"), ("title", document.title)]
     pairs += [
         ("digest", one.digest),
         ("asked by", f"{run.login(one.requester)}, {times.short(one.made_at)}"),
@@ -110,7 +110,26 @@ def _tell(run: Invocation, one: api.Approval, tell: Callable[[str], None]) -> st
     ]
     pairs += [(vote.choice, f"{run.login(vote.person)}, {times.short(vote.at)}  {vote.note}") for vote in one.votes]
     output.fields(pairs, tell)
+    for line in text.split("\n") if text else []:  # rule 1
+        tell(f"  {line}")
     return digest
+
+
+def _same(one: api.Approval, ident: str, digest: str, shown: protocol.Rollout | suppliers.Document) -> None:
+    if digest != one.digest or shown.scope != one.scope or shown.id != ident:
+        raise UnverifiedError(
+            "approval.differs",
+            "What the plane shows is not what its digest says would be approved.",
+            "Do not vote. Take a newer checkvalve; if it says the same, have the plane looked at.",
+        )
+
+
+def _of_document(document: suppliers.Document) -> str:
+    """Return the digest of what a document says, made from that (rule 2)."""
+    try:
+        return suppliers.digest(document.kind, document.version, document.title, document.text)
+    except CheckvalveError as error:
+        raise UnverifiedError("approval.unknown", "The document's text has no digest.", "Do not vote.") from error
 
 
 def _digest(rollout: protocol.Rollout) -> str:

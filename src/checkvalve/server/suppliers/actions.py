@@ -60,10 +60,12 @@ def write(tx: Tx, act: Act, document_id: DocumentId, person: PersonId, title: st
 def ask(tx: Tx, act: Act, document_id: DocumentId, person: PersonId, approval_id: ApprovalId) -> Document:
     """Ask another person to approve a draft; its text is final from now on.
 
-    Raises `NotFoundError` (`document.not_found`), `ConflictError` (`document.state`).
+    Raises `NotFoundError` (`document.not_found`), `ConflictError` (`document.state`), `ForbiddenError`
+    (`document.not_writer`).
     """
     before = queries.document(tx, document_id)
     decide.in_state(before, queries.state(tx, before, act.at), State.DRAFT)
+    decide.askable(before, person)
     asked = Approval(
         id=approval_id,
         scope=before.scope,
@@ -109,7 +111,7 @@ def adopt(tx: Tx, act: Act, document_id: DocumentId) -> Document:
     if before.approval is None:
         raise TypeError(before.id)  # its state says that it was asked for
     approval = approval_queries.approval(tx, before.approval)
-    if (approval.digest, approval.subject) != (before.digest, f"document:{before.id}"):
+    if (approval.digest, approval.subject) != (before.contents, f"document:{before.id}"):
         raise StaleError("document.changed", "The approval was given for another text.", "Ask for approval anew.")
     approval_writes.use(tx, approval, act.at)
     after = replace(before, approved_at=act.at)

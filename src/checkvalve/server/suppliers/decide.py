@@ -6,10 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from checkvalve import lines
-from checkvalve.canonical import dumps
-from checkvalve.crypto.digests import sha256_hex
-from checkvalve.errors import ConflictError, InvalidError
-from checkvalve.ids import DocumentId, SupplierId
+from checkvalve.errors import ConflictError, ForbiddenError, InvalidError
+from checkvalve.ids import DocumentId, PersonId, SupplierId
 from checkvalve.server.approvals.model import Approved, Standing, Waiting
 from checkvalve.server.suppliers.model import (
     LONGEST_LINE,
@@ -87,8 +85,21 @@ def written(document: Document, title: str, body: str) -> Document:
     Raises `InvalidError` (`document.title`, `document.text`).
     """
     named, kept = needed("document.title", "A title", title, LONGEST_NAME), text(body)
-    said_ = {"kind": document.kind.value, "text": kept, "title": named, "version": document.version}
-    return replace(document, title=named, text=kept, digest=sha256_hex(dumps(said_)))
+    fresh = replace(document, title=named, text=kept)
+    return replace(fresh, digest=fresh.contents)
+
+
+def askable(document: Document, person: PersonId) -> None:
+    """Refuse to ask for the approval of another's words; `ForbiddenError` (`document.not_writer`).
+
+    Whoever asks never counts as a voter. Were it somebody else than who wrote, they could approve their own text.
+    """
+    if document.changed_by != person:
+        raise ForbiddenError(
+            "document.not_writer",
+            "Only who wrote a draft last asks for its approval, so that nobody approves their own words.",
+            "Ask them, or save the text yourself first.",
+        )
 
 
 def supplier(wanted: Supplier, others: Iterable[Supplier]) -> Supplier:

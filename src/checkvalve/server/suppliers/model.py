@@ -6,6 +6,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from checkvalve.ids import AgreementId, ApprovalId, DocumentId, PersonId, SupplierId
+from checkvalve.protocol import suppliers as protocol
 
 LONGEST_NAME = 200
 LONGEST_LINE = 1_000
@@ -64,6 +65,11 @@ class Document:
     changed_by: PersonId
     changed_at: datetime
     approved_at: datetime | None = None
+
+    @property
+    def contents(self) -> str:
+        """SHA-256 (64 hex digits) of what the row says now; an approval counts only for what was asked."""
+        return protocol.digest(self.kind.value, self.version, self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ EN: Mapping[str, str] = {
     "you may vote.",
     "approvals.all_none": "Nobody has asked for approval yet.",
     "approval.asks": "{who} asks to start {name}.",
+    "approval.asks_else": "{who} asks for an approval. {what}.",
     "approval.people.one": "one person",
     "approval.people.many": "{n} people",
     "approval.intent": "Exactly what is asked",
@@ -103,6 +104,8 @@ EN: Mapping[str, str] = {
     "standing.approved_is": "It is approved by {who}.",
     "standing.approved_next": "It is not used yet: whoever may start the rollout can now start it, until it "
     "expires {due}.",
+    "standing.approved_document": "It is not used yet: whoever keeps suppliers can now put the document into force, "
+    "until it expires {due}.",
     "standing.waiting_is": "It has {have} of {needed} approvals.",
     "standing.rejected": "rejected",
     "standing.rejected_is": "{who} rejected it.",

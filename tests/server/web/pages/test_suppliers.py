@@ -45,7 +45,10 @@ def test_a_clause_goes_from_a_ready_text_into_force_by_two_people(plant: Plant) 
     voter = plant.users["north", "access-approver"]
     request = data(plant, voter, waits["approval_href"])
     assert (request["digest"], HOSTILE in request["bytes"], request["may_vote"]) == (waits["digest"], True, True)
+    first = data(plant, voter, "/today")["first"]["what"]
+    assert first.endswith("asks for an approval. Ask suppliers to keep to version 1 of the clause: Our clause.")
     ask(plant, voter, f"{waits['approval_href']}/vote", {"choice": "approve", "digest": request["digest"], "note": ""})
+    assert "put the document into force" in data(plant, voter, waits["approval_href"])["next"]
     assert ask(plant, user, f"{at}/adopt", {}).status_code == 303
     page = ask(plant, user, at).text
     assert (HOSTILE in page, "clause: in force." in page) == (False, True)
@@ -85,7 +88,9 @@ def test_suppliers_are_added_found_changed_recorded_and_ended(plant: Plant) -> N
     assert data(plant, user, "/suppliers")["sentence"] == "Sovereignty is a condition of buying, and used."
     assert ask(plant, user, at, {"name": "Zeta AB", "support_end": "soon"}).status_code == 422
     assert ask(plant, user, at, {"name": "Zeta AB", "support_end": ""}).status_code == 303
-    exported = ask(plant, user, "/api/v1/suppliers/export").content.decode("utf-8-sig")
+    answer = ask(plant, user, "/api/v1/suppliers/export")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    exported = answer.content.decode("utf-8-sig")
     assert ("'=cmd" in exported, "agreed, version 1" in exported) == (True, True)
     assert ask(plant, user, f"{at}/end", {"why": "Sold."}).status_code == 303
     assert [one["name"] for one in data(plant, user, "/suppliers")["items"]] == ["=cmd"]

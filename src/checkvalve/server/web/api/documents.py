@@ -52,7 +52,7 @@ async def text(call: Called, document_id: FromPath[str]) -> Response[bytes]:
     name = f"{found.kind.value}-{found.version}.txt"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "X-Content-Type-Options": "nosniff"}
     body = f"{found.title}\nVersion {found.version}, sha256:{found.digest}\n\n{found.text}\n"
-    return Response(body.encode(), media_type="text/plain; charset=utf-8", headers=headers)
+    return Response(body.encode(), media_type="text/plain", headers=headers)
 
 
 @post("/", opt=_MANAGE, summary="Begin a version of a document")

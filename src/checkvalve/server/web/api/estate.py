@@ -183,7 +183,7 @@ async def declared(call: Call, said: Sequence[Said], within: str) -> tuple[Chang
 def attachment(data: bytes) -> Response[bytes]:
     """Answer with a file to be kept."""
     headers = {"Content-Disposition": 'attachment; filename="estate.csv"', "X-Content-Type-Options": "nosniff"}
-    return Response(data, media_type=f"{csvs.MEDIA_TYPE}; charset=utf-8", headers=headers)
+    return Response(data, media_type=csvs.MEDIA_TYPE, headers=headers)
 
 
 def _held(call: Call, within: str) -> Place:

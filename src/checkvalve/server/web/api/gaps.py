@@ -39,7 +39,7 @@ async def export(call: Called, *, within: Within = ROOT) -> Response[bytes]:
 
     data = await call.ask("gaps", look, scope=within)
     headers = {"Content-Disposition": 'attachment; filename="plan.csv"', "X-Content-Type-Options": "nosniff"}
-    return Response(data, media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(data, media_type="text/csv", headers=headers)
 
 
 @post("/", opt={"permission": Permission.SCORECARD_ANSWER}, summary="Put a step into the plan")

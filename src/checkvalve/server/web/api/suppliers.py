@@ -49,7 +49,7 @@ async def export(call: Called, *, within: Within = ROOT) -> Response[bytes]:
     """Answer with a file for spreadsheets."""
     data = await call.ask("suppliers", answers.exported, scope=within)
     headers = {"Content-Disposition": 'attachment; filename="suppliers.csv"', "X-Content-Type-Options": "nosniff"}
-    return Response(data, media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(data, media_type="text/csv", headers=headers)
 
 
 @get("/{supplier_id:str}", opt=_READ, summary="One supplier")

@@ -186,7 +186,7 @@ def _why_not(view: View, approval: Approval, stands: Standing, thing: Rollout | 
         return texts.say("approval.no_right", where=where)
     if thing is None:
         return texts.say("approval.unreadable")
-    if thing.digest != approval.digest:
+    if (thing.contents if isinstance(thing, Document) else thing.digest) != approval.digest:
         return texts.say("approval.changed")
     return ""
 

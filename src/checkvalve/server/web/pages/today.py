@@ -176,9 +176,9 @@ def _first_sign(view: View, draft: Draft) -> Data:
 def _first(view: View, approval: Approval) -> Data:
     due, since = times.relative(approval.expires_at, view.now), times.relative(approval.made_at, view.now)
     who, rollout = view.person(approval.requester), view.rollout(approval.subject)
-    name = rollout.name if rollout else approval.subject
+    asks = texts.say("approval.asks", who=who, name=rollout.name) if rollout else ""
     return {
-        "what": texts.say("approval.asks", who=who, name=name),
+        "what": asks or texts.say("approval.asks_else", who=who, what=approval.sentence),
         "why": texts.say("today.first_why", where=view.where(approval.scope), since=since, due=due),
         "href": view.link(f"/approvals/{approval.id}"),
     }

@@ -23,6 +23,7 @@ from checkvalve.server.web.pages import times
 from checkvalve.server.web.pages.release_view import plainly
 from checkvalve.server.web.pages.view import Data, View, when
 
+_APPROVED = {"rollout": "standing.approved_next", "document": "standing.approved_document"}
 SHAPES: Mapping[Kind, str] = {Kind.INTENT: "info", Kind.OUTCOME: "done", Kind.REFUSED: "refused"}
 
 
@@ -57,7 +58,9 @@ def standing(view: View, approval: Approval, stands: Standing) -> Data:
             return _stands("warn", "waiting", following, have=have, needed=needed)
         case Approved(by):
             people = ", ".join(view.person(one) for one in by)
-            return _stands("ok", "approved", texts.say("standing.approved_next", due=due), who=people)
+            return _stands(
+                "ok", "approved", texts.say(_APPROVED.get(_noun(approval), _APPROVED["rollout"]), due=due), who=people
+            )
         case Rejected(by, note):
             said = f"{texts.say('standing.rejected_note', note=note)} " if note else ""
             return _stands("refused", "rejected", said + _after(view, approval, "rejected"), who=view.person(by))
@@ -86,6 +89,10 @@ def request(view: View, approval: Approval, stands: Standing) -> Data:
         "href": view.link(f"/approvals/{approval.id}"),
         **standing(view, approval, stands),
     }
+
+
+def _noun(approval: Approval) -> str:
+    return approval.subject.partition(":")[0]
 
 
 def _of_device(facts: Mapping[str, Json]) -> str:
