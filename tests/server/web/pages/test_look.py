@@ -68,6 +68,17 @@ def test_every_text_that_is_asked_for_is_in_the_catalogue() -> None:
     assert {name for name in counted if f"{name}.one" not in texts.EN or f"{name}.many" not in texts.EN} == set()
 
 
+def test_no_text_has_the_name_of_another() -> None:
+    """The catalogue is put together from files: a name in two of them would say the wrong thing somewhere."""
+    found = [
+        module for module in vars(texts).values() if getattr(module, "__name__", "").startswith(f"{texts.__name__}_")
+    ]
+    for kind in ("EN", "TOLD"):
+        names = [name for module in found for name in getattr(module, kind, ())]
+        assert sorted(name for name in set(names) if names.count(name) > 1) == []
+        assert len(names) == len(getattr(texts, kind))
+
+
 def test_what_others_wrote_is_what_its_table_says_and_has_its_licence() -> None:
     vendor = WEB / "static/vendor"
     table = (vendor / "README.md").read_text()

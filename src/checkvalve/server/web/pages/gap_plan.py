@@ -27,7 +27,7 @@ from checkvalve.server.web.pages.frame import Answer, Asked, Page, Retry
 from checkvalve.server.web.pages.release_view import plainly
 from checkvalve.server.web.pages.view import Data, View, known
 
-PAGE = Page("gap_plan.html", "compliance", "plan.title")
+PAGE = Page("gap_plan.html", "compliance", "gaps.title")
 ORDERS = ("due", "owner", "where")
 GOING = "going"
 _ANSWER = {"permission": Permission.SCORECARD_ANSWER}
@@ -96,8 +96,8 @@ def look(view: View) -> Data:
         "narrowed": any(asked[key] for key in ("text", "state", "section")),
         "query": asked | {"sort": order},
         "states": _choices(("", GOING, *Work), lambda one: texts.say(_STATES.get(one) or f"score.work.{one}")),
-        "sections": [{"value": "", "label": texts.say("plan.any")}, *_sections(standard)],
-        "orders": _choices(ORDERS, lambda one: texts.say(f"plan.sort_{one}")),
+        "sections": [{"value": "", "label": texts.say("gaps.any")}, *_sections(standard)],
+        "orders": _choices(ORDERS, lambda one: texts.say(f"gaps.sort_{one}")),
         "items": [_row(view, one) for one in rows],
         "works": _choices(tuple(Work), lambda one: texts.say(f"score.work.{one}")),
         "export_href": view.link("/api/v1/gaps/export"),
@@ -107,19 +107,19 @@ def look(view: View) -> Data:
     }
 
 
-_STATES = {"": "plan.any", GOING: "plan.going"}
+_STATES = {"": "gaps.any", GOING: "gaps.going"}
 
 
 def _head(found: list[forms.Gap]) -> Data:
     going = [one for one in found if one.state not in _ENDED]
     late = sum(one.overdue for one in going)
     if not found:
-        return {"sentence": texts.say("plan.none"), "detail": texts.say("plan.none_why")}
+        return {"sentence": texts.say("gaps.none"), "detail": texts.say("gaps.none_why")}
     if late:
-        which = "plan.sentence_late.one" if late == 1 else "plan.sentence_late.many"
-        return {"sentence": texts.say(which, n=str(late), open=str(len(going))), "detail": texts.say("plan.detail")}
-    sentence = texts.count("plan.sentence", len(going)) if going else texts.say("plan.sentence_done")
-    return {"sentence": sentence, "detail": texts.say("plan.detail")}
+        which = "gaps.sentence_late.one" if late == 1 else "gaps.sentence_late.many"
+        return {"sentence": texts.say(which, n=str(late), open=str(len(going))), "detail": texts.say("gaps.detail")}
+    sentence = texts.count("gaps.sentence", len(going)) if going else texts.say("gaps.sentence_done")
+    return {"sentence": sentence, "detail": texts.say("gaps.detail")}
 
 
 def _wanted(one: forms.Gap, asked: Mapping[str, str]) -> bool:
@@ -147,7 +147,7 @@ def _row(view: View, one: forms.Gap) -> Data:
         "section": one.section,
         "step": one.step,
         "raw": {"owner": one.owner, "due": str(one.due or ""), "state": one.state, "note": one.note},
-        "by": texts.say("plan.by", name=plainly(view.person(one.changed_by)), at=one.changed_at[:10]),
+        "by": texts.say("gaps.by", name=plainly(view.person(one.changed_by)), at=one.changed_at[:10]),
         "enabled": view.may(Permission.SCORECARD_ANSWER, one.scope),
     }
 
@@ -177,7 +177,7 @@ def _date(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise InvalidError("gap.due", texts.say("plan.wrong_date"), texts.say("plan.wrong_date_why")) from None
+        raise InvalidError("gap.due", texts.say("gaps.wrong_date"), texts.say("gaps.wrong_date_why")) from None
 
 
 handlers = [listed, add, change]

@@ -241,7 +241,7 @@ def _date(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        raise InvalidError("supplier.date", texts.say("plan.wrong_date"), texts.say("plan.wrong_date_why")) from None
+        raise InvalidError("supplier.date", texts.say("gaps.wrong_date"), texts.say("gaps.wrong_date_why")) from None
 
 
 handlers = [listed, one, add, begin, change, end, record]
